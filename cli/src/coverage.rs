@@ -1,0 +1,38 @@
+//! `tenantry coverage`: every modelled operation, whether it is served, and who may call it. What
+//! `docs/coverage.md` holds.
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use tenantry_kernel::{Access, OperationRow};
+
+use crate::{failure::Failure, instance};
+
+/// `tenantry coverage`.
+#[expect(clippy::print_stdout, reason = "the page is the command's data")]
+pub fn coverage() -> Result<ExitCode, Failure> {
+    let rows: BTreeMap<(&str, &str), OperationRow> = instance::tables().into_iter().map(|row| ((row.service, row.name), row)).collect();
+    println!("# Operations served\n");
+    println!("Made by `cargo xtask coverage` from the services' tables and the models. An operation that is not listed answers");
+    println!(
+        "`UnknownOperationException` (or its protocol's kin). Step types, images and settings that are not available are refused by name.\n"
+    );
+    for service in tenantry_wire::services() {
+        let served = service.operations().filter(|op| rows.contains_key(&(service.name.as_str(), op.name.as_str()))).count();
+        println!("## {} ({served} of {} modelled)\n", service.name, service.operations().count());
+        println!("| operation | who may call |\n|---|---|");
+        for operation in service.operations() {
+            let who = match rows.get(&(service.name.as_str(), operation.name.as_str())).map(|row| row.access) {
+                None => "**not served yet**".to_owned(),
+                Some(Access::Check { action, resources, keys }) => {
+                    let keys = if keys.is_empty() { String::new() } else { format!("; keys {}", keys.join(", ")) };
+                    format!("`{action}` on {}{keys}", resources.join(", "))
+                }
+                Some(Access::CallerOnly(reason)) => format!("any authenticated principal: {reason}"),
+                Some(Access::Public(reason)) => format!("anyone: {reason}"),
+            };
+            println!("| {} | {who} |", operation.name);
+        }
+        println!();
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,174 @@
+//! One connection, whatever it came in by: HTTP/1.1 whose requests go to the kernel, and `CONNECT`
+//! or absolute-form requests, which are a proxy's.
+
+use std::{convert::Infallible, io, net::IpAddr, sync::Arc, time::Duration};
+
+use http_body_util::BodyExt;
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn, upgrade::Upgraded};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tenantry_kernel::{Arrival, Body, Kernel, NetworkOrigin, full};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    authority::Authority,
+    egress::{Egress, is_aws_host},
+};
+
+/// A client that sends its header more slowly than this is hung up on.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A TLS handshake inside a tunnel takes no longer.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Request line and headers together; AWS refuses past 8 KiB of headers, presigned URLs are longer than some.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// Idle tunnels end.
+const TUNNEL_IDLE: Duration = Duration::from_secs(600);
+
+/// Answers a sandbox's credentials endpoint; the boxed future gives the JSON document.
+pub(crate) type Credentials = tenantry_kernel::CredentialsSource;
+
+/// What a connection may do and what is known of it.
+pub(crate) struct Gate {
+    pub kernel: Kernel,
+    pub authority: Arc<Authority>,
+    pub egress: Egress,
+    /// Set by brokers only.
+    pub network: Option<NetworkOrigin>,
+    /// Set by brokers only: answered on 169.254.170.2.
+    pub credentials: Option<Credentials>,
+    /// Told of every refused destination.
+    pub refused: Arc<dyn Fn(String) + Send + Sync>,
+}
+
+impl Gate {
+    /// Serves HTTP on a byte stream until it ends.
+    pub(crate) async fn serve<S>(self: Arc<Self>, stream: S, peer: Option<IpAddr>, secure: bool)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let gate = Arc::clone(&self);
+        let service = service_fn(move |request| {
+            let gate = Arc::clone(&gate);
+            async move { Ok::<_, Infallible>(gate.answer(request, peer, secure).await) }
+        });
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(MAX_HEADER_BYTES)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
+            .await;
+        if let Err(error) = served {
+            tracing::debug!(%error, "connection ended");
+        }
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>, secure: bool) -> Response<Body> {
+        if request.method() == Method::CONNECT {
+            return self.connect(request, peer);
+        }
+        match request.uri().authority().map(|a| (a.host().to_owned(), a.port_u16().unwrap_or(80))) {
+            Some((host, port)) if !is_aws_host(&host) && !self.is_own_name(&host) => self.forward(request, &host, port).await,
+            _ => self.own(request, peer, secure).await,
+        }
+    }
+
+    fn is_own_name(&self, host: &str) -> bool {
+        matches!(host, "localhost" | "127.0.0.1" | "[::1]" | "169.254.170.2") || host.ends_with(".localhost")
+    }
+
+    async fn own(&self, request: Request<Incoming>, peer: Option<IpAddr>, secure: bool) -> Response<Body> {
+        if let Some(credentials) = &self.credentials {
+            let host = request.headers().get("host").and_then(|h| h.to_str().ok()).unwrap_or_default();
+            if host == "169.254.170.2" || host == "169.254.170.2:80" {
+                return match credentials().await {
+                    Ok(document) => plain(StatusCode::OK, "application/json", document.to_string()),
+                    Err(error) => plain(StatusCode::SERVICE_UNAVAILABLE, "text/plain", error.message),
+                };
+            }
+        }
+        let (parts, body) = request.into_parts();
+        let body = body.map_err(io::Error::other).boxed_unsync();
+        let arrival = Arrival { peer, secure, network: self.network.clone() };
+        self.kernel.serve(Request::from_parts(parts, body), arrival).await
+    }
+
+    /// `CONNECT`: AWS's hosts end here under our own certificate; others are tunnelled or refused.
+    fn connect(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>) -> Response<Body> {
+        let Some((host, port)) = request.uri().authority().map(|a| (a.host().to_owned(), a.port_u16().unwrap_or(443))) else {
+            return plain(StatusCode::BAD_REQUEST, "text/plain", "CONNECT takes host:port");
+        };
+        if !is_aws_host(&host)
+            && let Some(refusal) = self.egress.refusal(&host, port)
+        {
+            return self.refuse(refusal);
+        }
+        tokio::spawn(async move {
+            match hyper::upgrade::on(request).await {
+                Ok(upgraded) if is_aws_host(&host) => self.terminate(upgraded, peer).await,
+                Ok(upgraded) => self.tunnel(upgraded, &host, port).await,
+                Err(error) => tracing::debug!(%error, "the tunnel's client went away"),
+            }
+        });
+        Response::new(tenantry_kernel::empty())
+    }
+
+    async fn terminate(self: Arc<Self>, upgraded: Upgraded, peer: Option<IpAddr>) {
+        let acceptor = TlsAcceptor::from(self.authority.server_config());
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(TokioIo::new(upgraded))).await {
+            // Boxed: a tunnel may in principle hold another, so the future's type would contain itself.
+            Ok(Ok(stream)) => Box::pin(self.serve(stream, peer, true)).await,
+            Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),
+            Err(_) => tracing::debug!("handshake timed out"),
+        }
+    }
+
+    async fn tunnel(&self, upgraded: Upgraded, host: &str, port: u16) {
+        match self.egress.connect(host, port).await {
+            Ok(mut upstream) => {
+                let mut client = TokioIo::new(upgraded);
+                let _ended = tokio::time::timeout(TUNNEL_IDLE, tokio::io::copy_bidirectional(&mut client, &mut upstream)).await;
+            }
+            Err(error) => (self.refused)(format!("{host}:{port}: {error}")),
+        }
+    }
+
+    /// A plain `http://` request for another host.
+    async fn forward(&self, request: Request<Incoming>, host: &str, port: u16) -> Response<Body> {
+        let upstream = match self.egress.connect(host, port).await {
+            Ok(upstream) => upstream,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return self.refuse(error.to_string()),
+            Err(error) => return plain(StatusCode::BAD_GATEWAY, "text/plain", format!("`{host}` does not answer: {error}")),
+        };
+        match forward_on(upstream, request).await {
+            Ok(response) => response,
+            Err(error) => plain(StatusCode::BAD_GATEWAY, "text/plain", format!("`{host}` does not answer: {error}")),
+        }
+    }
+
+    fn refuse(&self, refusal: String) -> Response<Body> {
+        (self.refused)(refusal.clone());
+        plain(StatusCode::FORBIDDEN, "text/plain", refusal)
+    }
+}
+
+async fn forward_on(upstream: tokio::net::TcpStream, request: Request<Incoming>) -> Result<Response<Body>, hyper::Error> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(upstream)).await?;
+    tokio::spawn(connection);
+    let (mut parts, body) = request.into_parts();
+    // Origin form for the server; hop-by-hop headers stay here.
+    let path = parts.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
+    parts.uri = path.parse().unwrap_or_default();
+    for header in ["proxy-connection", "proxy-authorization", "connection", "keep-alive", "te", "upgrade"] {
+        parts.headers.remove(header);
+    }
+    let response = sender.send_request(Request::from_parts(parts, body)).await?;
+    Ok(response.map(|body| body.map_err(io::Error::other).boxed_unsync()))
+}
+
+fn plain(status: StatusCode, content_type: &'static str, text: impl Into<String>) -> Response<Body> {
+    let mut response = Response::new(full(text.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static(content_type));
+    response
+}

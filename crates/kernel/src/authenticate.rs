@@ -1,0 +1,421 @@
+//! Who is calling: the signature, the credentials behind it, and the principal they belong to.
+//!
+//! One exhaustive path. What presents nothing is anonymous, and anonymous calls reach only operations
+//! that say so (`Public`) or resources whose own policy lets everyone in (S3). What presents something
+//! that is not understood is refused, never treated as anonymous.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use sha2::{Digest, Sha256};
+use tenantry_core::{AccountId, AwsError, Region, Result, Scope, Secret, Timestamp};
+use tenantry_policy::Principal;
+use tenantry_sigv4::{ChunkDecoder, Dialect, Fault, Parts, Payload, Presented, SigningKey};
+use tenantry_wire::{Protocol, Service};
+
+use crate::{
+    addressing,
+    body::{self, Body},
+    cx::Caller,
+    directory::{self, AccessKey, Session, SessionKind, User, kind},
+    door::Head,
+    kernel::Kernel,
+    operation::Access,
+};
+
+/// Principals that are remembered between requests, while nothing about principals changes.
+const REMEMBERED: usize = 10_000;
+
+/// A signature that was presented and not yet verified.
+pub(crate) struct Signed(Presented);
+
+impl Signed {
+    /// The service of the credential scope.
+    pub(crate) fn service(&self) -> &str {
+        &self.0.service
+    }
+}
+
+/// The body as the handler may have it: held, or streaming with its hash still to be proven.
+pub(crate) struct Verified {
+    pub buffered: Option<Bytes>,
+    pub stream: Option<Body>,
+}
+
+/// What stands behind an access key, as of a revision of the store.
+struct Identity {
+    revision: u64,
+    secret: Secret<String>,
+    token: Option<Secret<String>>,
+    caller: Caller,
+    expires: Option<Timestamp>,
+    key: Mutex<Option<(String, Arc<SigningKey>)>>,
+}
+
+/// Identities by access key id.
+#[derive(Default)]
+pub(crate) struct IdentityCache(Mutex<HashMap<String, Arc<Identity>>>);
+
+/// What the request presents. A fault is worded once the service is known, by [`fault_error`].
+pub(crate) fn present(head: &Head) -> std::result::Result<Option<Signed>, Fault> {
+    let headers = borrowed(head);
+    Ok(tenantry_sigv4::present(&parts(head, &headers))?.map(Signed))
+}
+
+fn borrowed(head: &Head) -> Vec<(&str, &str)> {
+    head.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+fn parts<'a>(head: &'a Head, headers: &'a [(&'a str, &'a str)]) -> Parts<'a> {
+    Parts { method: &head.method, path: &head.path, query: &head.raw_query, headers }
+}
+
+/// A signature's fault in a service's own words.
+pub(crate) fn fault_error(service: &Service, fault: &Fault) -> AwsError {
+    fault.answer(match service.protocol {
+        _ if service.is_s3() => Dialect::S3,
+        Protocol::AwsJson | Protocol::RestJson => Dialect::Json,
+        _ => Dialect::Query,
+    })
+}
+
+/// Failures of credentials in the codes of a service's protocol ("Common Error Types" of each API reference).
+fn worded(service: &Service, error: AwsError) -> AwsError {
+    let json = matches!(service.protocol, Protocol::AwsJson | Protocol::RestJson);
+    let say =
+        |status, code: &'static str, message: &str| AwsError { code: code.into(), status, message: message.to_owned(), ..error.clone() };
+    // JSON-RPC services answer 400 to all of these; REST-JSON answers 403.
+    let status = if service.protocol == Protocol::AwsJson { 400 } else { 403 };
+    match (&*error.code, json, service.is_s3()) {
+        ("SignatureDoesNotMatch", true, _) => say(status, "InvalidSignatureException", &error.message),
+        ("InvalidClientTokenId", true, _) => say(status, "UnrecognizedClientException", &error.message),
+        ("InvalidClientTokenId", false, true) => {
+            say(403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.")
+        }
+        ("ExpiredToken", true, _) => say(status, "ExpiredTokenException", &error.message),
+        ("ExpiredToken", false, true) => say(400, "ExpiredToken", "The provided token has expired."),
+        ("MissingAuthenticationToken", true, _) => say(status, "MissingAuthenticationTokenException", &error.message),
+        _ => error,
+    }
+}
+
+fn invalid_token() -> AwsError {
+    AwsError::new(403, "InvalidClientTokenId", "The security token included in the request is invalid.")
+}
+
+impl Kernel {
+    /// Verifies what was presented. Answers the caller, the region of the call, and the body as it may be used.
+    #[expect(clippy::too_many_arguments, reason = "one call site; the parts of one request")]
+    pub(crate) async fn authenticate(
+        &self,
+        head: &Head,
+        service: &'static Service,
+        access: &Access,
+        signed: Option<Signed>,
+        buffered: Option<&Bytes>,
+        stream: Option<Body>,
+        now: Timestamp,
+    ) -> Result<(Caller, Region, Verified)> {
+        let Some(Signed(presented)) = signed else {
+            return anonymous(head, service, access, buffered, stream);
+        };
+        let word = |error| worded(service, error);
+        let region = scope_agrees(head, service, &presented).map_err(word)?;
+        let identity = self.identity(&presented.access_key).await.map_err(word)?;
+        check_token(&identity, &presented, now).map_err(word)?;
+        let headers = borrowed(head);
+        let body_hash = match (&presented.payload, buffered) {
+            (Payload::Computed | Payload::Signed(_), Some(bytes)) => Some(hex(&Sha256::digest(bytes))),
+            _ => None,
+        };
+        let key = identity.signing_key(&presented);
+        tenantry_sigv4::verify(&parts(head, &headers), &presented, &key, body_hash.as_deref(), now)
+            .map_err(|fault| fault_error(service, &fault))?;
+        let verified =
+            Verified { buffered: buffered.cloned(), stream: stream.map(|body| proven(body, &presented, key, head)).transpose()? };
+        Ok((identity.caller.clone(), region, verified))
+    }
+
+    async fn identity(&self, access_key: &str) -> Result<Arc<Identity>> {
+        // Read before loading: what changes in between makes the entry stale, not wrong.
+        let revision = self.store().revision();
+        let cache = &self.inner().identities.0;
+        if let Some(identity) = cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(access_key)
+            && identity.revision == revision
+        {
+            return Ok(Arc::clone(identity));
+        }
+        let identity = Arc::new(self.load_identity(access_key, revision).await?);
+        let mut cache = cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if cache.len() >= REMEMBERED {
+            cache.clear();
+        }
+        cache.insert(access_key.to_owned(), Arc::clone(&identity));
+        Ok(identity)
+    }
+
+    async fn load_identity(&self, access_key: &str, revision: u64) -> Result<Identity> {
+        let store = self.store();
+        let account = store.unique(directory::ACCESS_KEY_NAMES, access_key).await?.ok_or_else(invalid_token)?;
+        let scope = Scope::global(account.as_str());
+        let secret = store.secret(&directory::secret_id(access_key)).await?.ok_or_else(invalid_token)?;
+        if let Some(row) = store.get(kind::SESSION, &scope, access_key).await? {
+            let session: Session = row.body()?;
+            let token = store.secret(&directory::token_id(access_key)).await?.ok_or_else(invalid_token)?;
+            let expires = Some(session.expires);
+            let caller = self.session_caller(Arc::new(session)).await?.ok_or_else(invalid_token)?;
+            return Ok(Identity { revision, secret, token: Some(token), caller, expires, key: Mutex::default() });
+        }
+        let key: AccessKey = store.get(kind::ACCESS_KEY, &scope, access_key).await?.ok_or_else(invalid_token)?.body()?;
+        if key.status != "Active" {
+            return Err(invalid_token());
+        }
+        let user: User = store.get(kind::USER, &scope, &key.user).await?.ok_or_else(invalid_token)?.body()?;
+        let mut caller = user_caller(&user, &AccountId::from(account));
+        caller.access_key = access_key.to_owned();
+        Ok(Identity { revision, secret, token: None, caller, expires: None, key: Mutex::default() })
+    }
+
+    /// The caller behind temporary credentials, or `None` where who they belong to is gone.
+    pub(crate) async fn session_caller(&self, session: Arc<Session>) -> Result<Option<Caller>> {
+        let scope = Scope::global(session.account.clone());
+        let principal = match &session.kind {
+            SessionKind::Role { role, role_id } => {
+                let Some(row) = self.store().get(kind::ROLE, &scope, role).await? else { return Ok(None) };
+                let role: directory::Role = row.body()?;
+                if role.id != *role_id {
+                    return Ok(None);
+                }
+                Principal::session(session.account.as_str(), role.arn.as_str(), &role.id, &session.name)
+            }
+            SessionKind::Federated { user } | SessionKind::User { user } => {
+                let Some(row) = self.store().get(kind::USER, &scope, user).await? else { return Ok(None) };
+                let user: User = row.body()?;
+                if let SessionKind::User { .. } = session.kind {
+                    let mut caller = user_caller(&user, &session.account);
+                    caller.access_key.clone_from(&session.access_key);
+                    caller.session = Some(session);
+                    return Ok(Some(caller));
+                }
+                Principal::federated_user(session.account.as_str(), user.arn.as_str(), &user.id, &session.name)
+            }
+        };
+        Ok(Some(Caller {
+            account: session.account.clone(),
+            arn: session.arn.to_string(),
+            user_id: session.user_id.clone(),
+            user_name: None,
+            tags: session.tags.clone(),
+            access_key: session.access_key.clone(),
+            via: Vec::new(),
+            source_arn: None,
+            principal,
+            session: Some(session),
+        }))
+    }
+}
+
+/// A user as a caller.
+#[must_use]
+pub fn user_caller(user: &User, account: &AccountId) -> Caller {
+    Caller {
+        principal: Principal::user(account.as_str(), user.arn.as_str(), &user.id),
+        account: account.clone(),
+        arn: user.arn.to_string(),
+        user_id: user.id.clone(),
+        user_name: Some(user.name.clone()),
+        tags: user.tags.clone(),
+        session: None,
+        access_key: String::new(),
+        via: Vec::new(),
+        source_arn: None,
+    }
+}
+
+impl Identity {
+    /// The signing key of a scope; the last one is remembered, for it changes once a day.
+    fn signing_key(&self, presented: &Presented) -> Arc<SigningKey> {
+        let scope = format!("{}/{}/{}", presented.scope_date, presented.region, presented.service);
+        let mut last = self.key.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((name, key)) = &*last
+            && *name == scope
+        {
+            return Arc::clone(key);
+        }
+        let key = Arc::new(SigningKey::derive(self.secret.expose(), &presented.scope_date, &presented.region, &presented.service));
+        *last = Some((scope, Arc::clone(&key)));
+        key
+    }
+}
+
+fn anonymous(
+    head: &Head,
+    service: &'static Service,
+    access: &Access,
+    buffered: Option<&Bytes>,
+    stream: Option<Body>,
+) -> Result<(Caller, Region, Verified)> {
+    if !service.is_s3() && !matches!(access, Access::Public(_)) {
+        let missing = AwsError::new(403, "MissingAuthenticationToken", "Request is missing Authentication Token");
+        return Err(worded(service, missing));
+    }
+    let caller = Caller {
+        principal: Principal::anonymous(),
+        account: AccountId::default(),
+        arn: "anonymous".to_owned(),
+        user_id: String::new(),
+        user_name: None,
+        tags: Vec::new(),
+        session: None,
+        access_key: String::new(),
+        via: Vec::new(),
+        source_arn: None,
+    };
+    let region = head.address.region.clone().unwrap_or_else(|| Region::from("us-east-1"));
+    Ok((caller, region, Verified { buffered: buffered.cloned(), stream }))
+}
+
+/// The credential scope must be of a region that exists, of this service, and of the host's region if it names one.
+fn scope_agrees(head: &Head, service: &Service, presented: &Presented) -> Result<Region> {
+    if presented.service != service.signing_name {
+        let text = format!("Credential should be scoped to correct service: '{}'.", service.signing_name);
+        return Err(AwsError::new(403, "SignatureDoesNotMatch", text));
+    }
+    let known = addressing::is_region(&presented.region);
+    let agrees = head.address.region.as_ref().is_none_or(|region| region.as_str() == presented.region);
+    if !known || !agrees {
+        let text = match &head.address.region {
+            Some(region) => format!("Credential should be scoped to a valid region, not '{}'. Expected '{region}'.", presented.region),
+            None => "Credential should be scoped to a valid region.".to_owned(),
+        };
+        return Err(AwsError::new(403, "SignatureDoesNotMatch", text));
+    }
+    Ok(Region::from(presented.region.as_str()))
+}
+
+fn check_token(identity: &Identity, presented: &Presented, now: Timestamp) -> Result<()> {
+    let given = presented.token.as_deref();
+    match (&identity.token, given) {
+        (None, None) => Ok(()),
+        (Some(token), Some(given)) if tenantry_sigv4::constant_time_eq(token.expose().as_bytes(), given.as_bytes()) => {
+            match identity.expires {
+                Some(expires) if expires <= now => {
+                    Err(AwsError::new(403, "ExpiredToken", "The security token included in the request is expired"))
+                }
+                _ => Ok(()),
+            }
+        }
+        _ => Err(invalid_token()),
+    }
+}
+
+/// A streaming body that fails at its end unless it is what was signed. A handler that gets an error
+/// out of it must throw away what it wrote; the error holds the [`AwsError`] to answer.
+fn proven(body: Body, presented: &Presented, key: Arc<SigningKey>, head: &Head) -> Result<Body> {
+    match &presented.payload {
+        Payload::Unsigned => Ok(body),
+        Payload::Computed => Err(AwsError::new(400, "InvalidRequest", "Missing required header for this request: x-amz-content-sha256")),
+        Payload::Signed(promised) => Ok(hashed(body, promised.clone())),
+        Payload::Streaming { .. } => {
+            let length = head.header("x-amz-decoded-content-length").map(str::parse::<u64>).transpose();
+            let length = length.map_err(|_| AwsError::new(400, "InvalidArgument", "x-amz-decoded-content-length is not a number"))?;
+            let length =
+                length.ok_or_else(|| AwsError::new(411, "MissingContentLength", "You must provide the Content-Length HTTP header."))?;
+            let decoder = ChunkDecoder::new(presented, &*key, Some(length)).map_err(|fault| fault.answer(Dialect::S3))?;
+            Ok(decoded(body, decoder, length))
+        }
+    }
+}
+
+fn hashed(mut body: Body, promised: String) -> Body {
+    let length = hyper::body::Body::size_hint(&body).exact();
+    let (sender, out) = body::channel(length);
+    tokio::spawn(async move {
+        let mut hash = Sha256::new();
+        // The last chunk is held back until the hash is known, so that nobody takes a forged body for whole.
+        let mut held: Option<Bytes> = None;
+        while let Some(frame) = body.frame().await {
+            match frame.map(hyper::body::Frame::into_data) {
+                Ok(Ok(data)) => {
+                    hash.update(&data);
+                    if let Some(ready) = held.replace(data)
+                        && sender.send(Ok(ready)).await.is_err()
+                    {
+                        return;
+                    }
+                }
+                Ok(Err(_)) => {}
+                Err(error) => {
+                    let _gone = sender.send(Err(error)).await;
+                    return;
+                }
+            }
+        }
+        let actual = hex(&hash.finalize());
+        if actual == promised {
+            if let Some(last) = held {
+                let _gone = sender.send(Ok(last)).await;
+            }
+        } else {
+            let fault = Fault::PayloadMismatch { client: promised, server: actual };
+            let _gone = sender.send(Err(io::Error::other(fault.answer(Dialect::S3)))).await;
+        }
+    });
+    out
+}
+
+/// Unwraps `aws-chunked`. Trailers (checksums) come as a last trailers frame, in lower case.
+fn decoded(mut body: Body, mut decoder: ChunkDecoder, length: u64) -> Body {
+    let (sender, out) = body::channel_with_trailers(Some(length));
+    tokio::spawn(async move {
+        let fail = |fault: &Fault| io::Error::other(fault.answer(Dialect::S3));
+        while let Some(frame) = body.frame().await {
+            match frame.map(hyper::body::Frame::into_data) {
+                Ok(Ok(data)) => {
+                    let mut clear = Vec::with_capacity(data.len());
+                    if let Err(fault) = decoder.push(&data, &mut clear) {
+                        let _gone = sender.send(Err(fail(&fault))).await;
+                        return;
+                    }
+                    if !clear.is_empty() && sender.send(Ok(hyper::body::Frame::data(Bytes::from(clear)))).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(Err(_)) => {}
+                Err(error) => {
+                    let _gone = sender.send(Err(error)).await;
+                    return;
+                }
+            }
+        }
+        match decoder.finish() {
+            Ok(trailers) => {
+                let mut map = hyper::HeaderMap::new();
+                for (name, value) in trailers {
+                    if let (Ok(name), Ok(value)) = (hyper::header::HeaderName::try_from(name), hyper::header::HeaderValue::try_from(value))
+                    {
+                        map.append(name, value);
+                    }
+                }
+                let _gone = sender.send(Ok(hyper::body::Frame::trailers(map))).await;
+            }
+            Err(fault) => _ = sender.send(Err(fail(&fault))).await,
+        }
+    });
+    out
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut out = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        out.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    out
+}

@@ -1,0 +1,353 @@
+//! The one function that turns a request into a response:
+//!
+//! ```text
+//! route -> authenticate -> decode -> validate -> resolve resources -> authorize -> handle -> commit -> encode
+//! ```
+//!
+//! Up to `authenticate` nothing of a service has run. From `resolve` on it is [`crate::OperationRow`]'s
+//! one path. There is no second router: listeners, tunnels and brokers all end here.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Mutex, atomic::Ordering},
+};
+
+use bytes::Bytes;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    header::{HeaderName, HeaderValue},
+};
+use serde_json::Value;
+use tenantry_core::{AwsError, Result};
+use tenantry_wire::{Encoded, Operation as Shape, RequestParts, Service};
+
+use crate::{
+    addressing::{self, Address},
+    authenticate::{self, Signed},
+    body::{self, Body},
+    clock::Ids,
+    cx::{Cx, NetworkOrigin, RequestInfo},
+    kernel::Kernel,
+    operation::Reply,
+};
+
+/// The longest body that is held in memory. AWS's longest such input is InvokeEndpoint's 25 MiB.
+pub const MAX_BUFFERED: usize = 26 * 1024 * 1024;
+/// What a document (JSON, form, XML) may have; CompleteMultipartUpload of 10,000 parts has about 2 MiB.
+pub const MAX_DOCUMENT: usize = 8 * 1024 * 1024;
+
+/// What the connection knows of a request; nothing of it comes from the request itself.
+#[derive(Debug, Clone, Default)]
+pub struct Arrival {
+    /// The peer's address.
+    pub peer: Option<IpAddr>,
+    /// Whether it came under TLS.
+    pub secure: bool,
+    /// Set by a broker: the sandbox that it came out of.
+    pub network: Option<NetworkOrigin>,
+}
+
+/// A request's head, taken apart once.
+pub(crate) struct Head {
+    pub id: String,
+    pub method: String,
+    /// Raw, as sent.
+    pub path: String,
+    /// Raw, without `?`.
+    pub raw_query: String,
+    pub query: Vec<(String, String)>,
+    /// Lower-cased names; a name may come twice.
+    pub headers: Vec<(String, String)>,
+    pub host: String,
+    pub address: Address,
+    pub arrival: Arrival,
+}
+
+impl Head {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+}
+
+/// `UnknownOperationException`: AWS has it, or not, but this instance does not.
+pub(crate) fn unknown_operation(service: &str, name: &str) -> AwsError {
+    AwsError::new(
+        400,
+        "UnknownOperationException",
+        format!("{service} {name} is not available on this instance. See the API coverage page for what is."),
+    )
+}
+
+/// A routed request: the model's operation and what the path said.
+struct Routed {
+    service: &'static Service,
+    shape: &'static Shape,
+    labels: Vec<(String, String)>,
+    /// The body where routing or hashing needed it.
+    buffered: Option<Bytes>,
+}
+
+/// An error with the service that must word it, where that is known.
+struct Failure {
+    service: Option<&'static Service>,
+    error: AwsError,
+}
+
+impl Kernel {
+    /// Answers a request. Never fails: an error is an answer.
+    pub async fn serve(&self, request: Request<Body>, arrival: Arrival) -> Response<Body> {
+        let flight = &self.inner().in_flight;
+        flight.fetch_add(1, Ordering::Relaxed);
+        let response = self.answer(request, arrival).await;
+        flight.fetch_sub(1, Ordering::Relaxed);
+        response
+    }
+
+    async fn answer(&self, request: Request<Body>, arrival: Arrival) -> Response<Body> {
+        let id = Ids::uuid();
+        let head_only = request.method() == Method::HEAD;
+        let (parts, body) = request.into_parts();
+        let mut encoded = match Head::read(id.clone(), parts, arrival) {
+            Err(error) => encode_failure(&Failure { service: None, error }, &id, false),
+            Ok(head) => match self.route_and_run(&head, body).await {
+                Ok((shape, reply)) => encode_reply(shape, reply, &id),
+                Err(failure) => encode_failure(&failure, &id, head.header("x-amz-target").is_some()),
+            },
+        };
+        if head_only {
+            encoded.1 = Some(body::empty());
+        }
+        respond(encoded.0, encoded.1)
+    }
+
+    async fn route_and_run(&self, head: &Head, body: Body) -> std::result::Result<(&'static Shape, Reply), Failure> {
+        let presented = authenticate::present(head);
+        let service = find_service(head, presented.as_ref().ok().and_then(Option::as_ref));
+        let fail = |error| Failure { service, error };
+        let Some(known) = service else {
+            return Err(fail(unknown_service(head)));
+        };
+        let signed = presented.map_err(|fault| fail(authenticate::fault_error(known, &fault)))?;
+        let (routed, body) = route(head, known, body).await.map_err(fail)?;
+        self.perform(head, routed, signed, body).await.map_err(fail)
+    }
+
+    async fn perform(&self, head: &Head, mut routed: Routed, signed: Option<Signed>, body: Body) -> Result<(&'static Shape, Reply)> {
+        let (service, shape) = (routed.service, routed.shape);
+        let row = *self.operation(&service.name, &shape.name).ok_or_else(|| unknown_operation(&service.name, &shape.name))?;
+        let streams = shape.streaming_input() && service.is_s3();
+        let mut body = Some(body);
+        if !streams && routed.buffered.is_none() {
+            let limit = if shape.streaming_input() { MAX_BUFFERED } else { MAX_DOCUMENT };
+            routed.buffered = Some(buffer(service, body.take(), limit).await?);
+        }
+        let now = self.now();
+        let (caller, region, payload) =
+            self.authenticate(head, service, &row.access, signed, routed.buffered.as_ref(), body.take().filter(|_| streams), now).await?;
+        let header_map: BTreeMap<String, String> = head.headers.iter().cloned().collect();
+        let empty = Bytes::new();
+        let document = if shape.streaming_input() { &empty } else { payload.buffered.as_ref().unwrap_or(&empty) };
+        let input = tenantry_wire::decode(
+            shape,
+            &RequestParts { method: &head.method, labels: &routed.labels, query: &head.query, headers: &head.headers, body: document },
+        )?;
+        tenantry_wire::validate(shape, &input)?;
+        let streaming = match payload.stream {
+            Some(stream) => Some(stream),
+            None if shape.streaming_input() => Some(body::full(payload.buffered.unwrap_or_default())),
+            None => None,
+        };
+        let cx = Cx {
+            kernel: self.clone(),
+            caller,
+            region,
+            request: RequestInfo {
+                id: head.id.clone(),
+                time: now,
+                source_ip: head.arrival.peer.filter(|_| head.arrival.network.is_none()),
+                user_agent: head.header("user-agent").unwrap_or_default().to_owned(),
+                referer: head.header("referer").map(str::to_owned),
+                secure: head.arrival.secure,
+                network: head.arrival.network.clone(),
+                base_url: format!("{}://{}", if head.arrival.secure { "https" } else { "http" }, head.host),
+                headers: header_map,
+                query: head.query.clone(),
+            },
+            operation: (row.service, row.name),
+            body: Mutex::new(streaming),
+        };
+        let reply = (row.call)(&cx, input).await?;
+        #[cfg(debug_assertions)]
+        for fault in tenantry_wire::check_output(shape, &reply.output) {
+            tracing::error!(operation = %shape.name, %fault, "the answer does not fit the model");
+        }
+        Ok((shape, reply))
+    }
+}
+
+impl Head {
+    fn read(id: String, parts: hyper::http::request::Parts, arrival: Arrival) -> Result<Self> {
+        let mut headers = Vec::with_capacity(parts.headers.len());
+        for (name, value) in &parts.headers {
+            // Latin-1 bytes are legal in headers and are what S3 metadata may hold.
+            let text = std::str::from_utf8(value.as_bytes())
+                .map_or_else(|_| value.as_bytes().iter().map(|b| char::from(*b)).collect(), str::to_owned);
+            headers.push((name.as_str().to_owned(), text));
+        }
+        let host =
+            headers.iter().find(|(n, _)| n == "host").map(|(_, v)| v.clone()).or_else(|| parts.uri.authority().map(ToString::to_string));
+        let host = host.ok_or_else(|| AwsError::new(400, "MissingHostHeader", "The request has no Host header."))?;
+        let raw_query = parts.uri.query().unwrap_or_default().to_owned();
+        let query = tenantry_wire::parse_query(&raw_query)?;
+        let address = addressing::read_host(&host);
+        Ok(Self {
+            id,
+            method: parts.method.as_str().to_owned(),
+            path: parts.uri.path().to_owned(),
+            raw_query,
+            query,
+            headers,
+            host,
+            address,
+            arrival,
+        })
+    }
+}
+
+/// The service, by the host's name, or else by the credential scope and the target header.
+fn find_service(head: &Head, signed: Option<&Signed>) -> Option<&'static Service> {
+    if let Some(endpoint) = &head.address.endpoint {
+        return tenantry_wire::service(endpoint);
+    }
+    if let Some((prefix, _)) = head.header("x-amz-target").and_then(|t| t.rsplit_once('.')) {
+        return tenantry_wire::services().find(|s| s.target_prefix.as_deref() == Some(prefix));
+    }
+    match signed.map(Signed::service) {
+        Some(name) => tenantry_wire::services().find(|s| s.signing_name == name && s.target_prefix.is_none()),
+        None => tenantry_wire::service("s3"),
+    }
+}
+
+fn unknown_service(head: &Head) -> AwsError {
+    let what = head
+        .address
+        .endpoint
+        .clone()
+        .or_else(|| head.header("x-amz-target").map(str::to_owned))
+        .unwrap_or_else(|| "the service of this credential scope".to_owned());
+    AwsError::new(
+        400,
+        "UnknownOperationException",
+        format!("{what} is not available on this instance. See the API coverage page for what is."),
+    )
+}
+
+async fn buffer(service: &Service, body: Option<Body>, limit: usize) -> Result<Bytes> {
+    let Some(body) = body else { return Ok(Bytes::new()) };
+    let too_long = || match service.is_s3() {
+        true => AwsError::new(400, "MaxMessageLengthExceeded", "Your request was too large."),
+        false => AwsError::new(413, "RequestEntityTooLargeException", format!("The request body is longer than {limit} bytes.")),
+    };
+    let incomplete = |_| AwsError::new(400, "IncompleteBody", "The request body terminated unexpectedly.");
+    body::collect(body, limit).await.map_err(incomplete)?.ok_or_else(too_long)
+}
+
+async fn route(head: &Head, service: &'static Service, body: Body) -> Result<(Routed, Body)> {
+    use tenantry_wire::Protocol;
+    match service.protocol {
+        Protocol::AwsJson => {
+            let target = head
+                .header("x-amz-target")
+                .ok_or_else(|| AwsError::new(400, "UnknownOperationException", "The X-Amz-Target header is missing."))?;
+            let name = target.rsplit_once('.').map_or(target, |(_, name)| name);
+            let shape = service.operation(name).ok_or_else(|| unknown_operation(&service.name, &clip(name)))?;
+            Ok((Routed { service, shape, labels: Vec::new(), buffered: None }, body))
+        }
+        Protocol::AwsQuery | Protocol::Ec2Query => {
+            let bytes = buffer(service, Some(body), MAX_DOCUMENT).await?;
+            let mut params = head.query.clone();
+            if !bytes.is_empty() {
+                let text = std::str::from_utf8(&bytes).map_err(malformed_utf8)?;
+                params.extend(tenantry_wire::parse_query(text)?);
+            }
+            let shape = tenantry_wire::operation_from_params(service, &params)?;
+            Ok((Routed { service, shape, labels: Vec::new(), buffered: Some(bytes) }, body::empty()))
+        }
+        Protocol::RestJson | Protocol::RestXml => {
+            let found = if service.is_s3() {
+                let (bucket, key) = s3_names(head)?;
+                tenantry_wire::match_s3(service, &head.method, bucket.as_deref(), key.as_deref(), &head.query, &head.headers)
+            } else {
+                // A signature covers the normalised path only, so nothing else may choose the operation.
+                tenantry_wire::match_rest(service, &head.method, &tenantry_sigv4::normal_path(&head.path), &head.query)
+            };
+            let (shape, labels) = found.ok_or_else(|| match service.is_s3() {
+                true => {
+                    AwsError::new(501, "NotImplemented", "A header or query you provided implies functionality that is not implemented.")
+                }
+                false => AwsError::new(
+                    404,
+                    "UnknownOperationException",
+                    format!("{} {} is not available on this instance.", head.method, clip(&head.path)),
+                ),
+            })?;
+            Ok((Routed { service, shape, labels, buffered: None }, body))
+        }
+    }
+}
+
+fn malformed_utf8(_: std::str::Utf8Error) -> AwsError {
+    AwsError::new(400, "MalformedQueryString", "The form body is not valid UTF-8.")
+}
+
+/// Bucket and key, decoded: the bucket of a virtual-hosted name stands in front of the path.
+fn s3_names(head: &Head) -> Result<(Option<String>, Option<String>)> {
+    let path = head.path.strip_prefix('/').unwrap_or(&head.path);
+    let (bucket, key) = match &head.address.bucket {
+        Some(bucket) => (bucket.as_str(), path),
+        None => path.split_once('/').unwrap_or((path, "")),
+    };
+    let decode = |text: &str| -> Result<Option<String>> {
+        let decoded =
+            tenantry_wire::percent_decode(text).ok_or_else(|| AwsError::new(400, "InvalidURI", "Couldn't parse the specified URI."))?;
+        Ok(Some(decoded).filter(|d| !d.is_empty()))
+    };
+    Ok((decode(bucket)?, decode(key)?))
+}
+
+/// A client's text in an error: not more than a line of it.
+fn clip(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(120).collect()
+}
+
+fn encode_reply(shape: &'static Shape, reply: Reply, id: &str) -> (Encoded, Option<Body>) {
+    let output = if reply.output.is_null() { Value::Object(serde_json::Map::new()) } else { reply.output };
+    let mut encoded = tenantry_wire::encode(shape, &output, id, &reply.headers);
+    if reply.status != 0 {
+        encoded.status = reply.status;
+    }
+    (encoded, reply.body)
+}
+
+fn encode_failure(failure: &Failure, id: &str, json: bool) -> (Encoded, Option<Body>) {
+    if let Some(cause) = &failure.error.cause {
+        tracing::error!(request = id, code = %failure.error.code, cause, "internal error");
+    }
+    // Where the service is not known, its protocol is guessed from the way it was asked.
+    let fallback = if json { "sagemaker" } else { "s3" };
+    let service = failure.service.or_else(|| tenantry_wire::service(fallback)).expect("the fallback models are embedded");
+    (tenantry_wire::encode_error(service, &failure.error, id, "tenantry"), None)
+}
+
+fn respond(encoded: Encoded, stream: Option<Body>) -> Response<Body> {
+    let mut response = Response::new(stream.unwrap_or_else(|| body::full(encoded.body)));
+    *response.status_mut() = StatusCode::from_u16(encoded.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in encoded.headers {
+        // A value that is no header value (a control character in metadata) is left out rather than splitting the answer.
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes())) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}

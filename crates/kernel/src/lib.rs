@@ -1,0 +1,43 @@
+//! The kernel: the only request path.
+//!
+//! A request enters at [`Kernel::serve`] and an internal call at [`Kernel::call`]; both run an
+//! [`Operation`] of a service's table, whose handler cannot be reached without the [`Permit`] that only
+//! authorization makes. Long-running work enters at [`Reconciler::step`] and acts by internal calls.
+//!
+//! What is not here: sockets (the front), wire formats (wire), the judging of policies (policy),
+//! SQL (store), and every AWS service.
+
+mod access;
+mod addressing;
+mod audit;
+mod authenticate;
+mod authorize;
+mod body;
+mod clock;
+mod context;
+mod cx;
+pub mod directory;
+mod door;
+mod explain;
+mod kernel;
+mod operation;
+mod permit;
+mod policies;
+pub mod reconcile;
+mod sessions;
+
+pub use access::{Check, Checks, Key, ResourcePolicy, tags_of};
+pub use addressing::is_region;
+pub use audit::DENIAL;
+pub use authenticate::user_caller;
+pub use body::{Body, channel, channel_with_trailers, collect, empty, full};
+pub use clock::{Clock, Ids, ManualClock, SystemClock};
+pub use cx::{Caller, Cx, NetworkOrigin, RequestInfo};
+pub use door::{Arrival, MAX_BUFFERED, MAX_DOCUMENT};
+pub use explain::role_caller;
+pub use kernel::{BrokerHandle, BrokerSpec, Brokers, CredentialsSource, Kernel, KernelBuilder};
+pub use operation::{Access, Operation, OperationRow, Reply};
+pub use permit::Permit;
+pub use policies::{OrganizationView, PrincipalLayers, StoredPolicy};
+pub use reconcile::{Next, Reconciler, StepFuture};
+pub use sessions::{EXPIRY_QUEUE, SANDBOX_CREDENTIALS, ServiceSession, SessionExpiry, session_tags, store_session};

@@ -1,0 +1,130 @@
+//! An operation: the only thing that reads or changes state.
+//!
+//! A service is a table of [`OperationRow`]s. The row carries what the door needs before any code of
+//! the service runs (which model operation, who may call), and one function that decodes, resolves,
+//! authorizes and handles, in that order. The order cannot be got wrong by a service: `handle` takes
+//! a [`Permit`] of its own operation, and only `authorize` makes one.
+//!
+//! What this does not do: routing, authentication and wire formats (the door does), nor storage.
+
+use std::{future::Future, pin::Pin};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tenantry_core::{AwsError, Result};
+
+use crate::{access::Checks, authorize, body::Body, cx::Cx, permit::Permit};
+
+/// Who may call an operation. There is no default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Policies decide. `resolve` must name at least one resource for `action`.
+    Check {
+        /// As in the Service Authorization Reference: `sagemaker:CreateModel`.
+        action: &'static str,
+        /// The resource types of that action in the reference, or `["*"]` where it has none.
+        resources: &'static [&'static str],
+        /// Condition keys that `resolve` may set beyond the global ones.
+        keys: &'static [&'static str],
+    },
+    /// Any authenticated principal; the reason stands in the golden file.
+    CallerOnly(&'static str),
+    /// Anyone; the reason stands in the golden file.
+    Public(&'static str),
+}
+
+impl Access {
+    /// `Access::Check` without service-specific condition keys.
+    #[must_use]
+    pub const fn check(action: &'static str, resources: &'static [&'static str]) -> Self {
+        Self::Check { action, resources, keys: &[] }
+    }
+    /// `Access::Check` with service-specific condition keys.
+    #[must_use]
+    pub const fn check_with(action: &'static str, resources: &'static [&'static str], keys: &'static [&'static str]) -> Self {
+        Self::Check { action, resources, keys }
+    }
+}
+
+/// What an operation answers: the output document by model member names, and a streaming payload
+/// for the operations that have one.
+#[derive(Default)]
+pub struct Reply {
+    /// Members of the output shape.
+    pub output: Value,
+    /// The streaming member's bytes (`GetObject`, `InvokeEndpoint`).
+    pub body: Option<Body>,
+    /// Replaces the model's status code (206, 304) where it is not 0.
+    pub status: u16,
+    /// Headers that are no members of the model.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Reply {
+    /// An output document without a payload.
+    pub fn new(output: Value) -> Self {
+        Self { output, ..Self::default() }
+    }
+    /// An operation without output members.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::new(Value::Object(serde_json::Map::new()))
+    }
+    /// With a streaming payload.
+    pub fn streaming(output: Value, body: Body) -> Self {
+        Self { output, body: Some(body), ..Self::default() }
+    }
+}
+
+impl From<Value> for Reply {
+    fn from(output: Value) -> Self {
+        Self::new(output)
+    }
+}
+
+/// One operation of one service.
+pub trait Operation: Sized + Send + Sync + 'static {
+    /// The model's file name: `sagemaker`, `iam`, …
+    const SERVICE: &'static str;
+    /// The model's operation name.
+    const NAME: &'static str;
+    /// Who may call it.
+    const ACCESS: Access;
+    /// The members that the handler uses, by model names.
+    type Input: DeserializeOwned + Send + Sync + 'static;
+
+    /// Names every action and resource that this call needs. Reads state, never writes it.
+    fn resolve(cx: &Cx, input: &Self::Input) -> impl Future<Output = Result<Checks>> + Send;
+
+    /// Does it. All scopes come from the permit.
+    fn handle(cx: &Cx, permit: Permit<Self>, input: Self::Input) -> impl Future<Output = Result<Reply>> + Send;
+}
+
+pub(crate) type CallFuture<'a> = Pin<Box<dyn Future<Output = Result<Reply>> + Send + 'a>>;
+
+/// An operation with its types erased: a row of a service's table.
+#[derive(Clone, Copy)]
+pub struct OperationRow {
+    /// The model's file name.
+    pub service: &'static str,
+    /// The model's operation name.
+    pub name: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    pub(crate) call: for<'a> fn(&'a Cx, Value) -> CallFuture<'a>,
+}
+
+impl OperationRow {
+    /// The row of an operation.
+    #[must_use]
+    pub const fn of<O: Operation>() -> Self {
+        Self { service: O::SERVICE, name: O::NAME, access: O::ACCESS, call: |cx, input| Box::pin(run::<O>(cx, input)) }
+    }
+}
+
+async fn run<O: Operation>(cx: &Cx, input: Value) -> Result<Reply> {
+    let typed: O::Input = serde_json::from_value(input).map_err(|e| AwsError::new(400, "SerializationException", e.to_string()))?;
+    let checks = O::resolve(cx, &typed).await?;
+    let permit = authorize::authorize::<O>(cx, checks).await?;
+    O::handle(cx, permit, typed).await
+}

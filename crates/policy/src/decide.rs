@@ -1,0 +1,273 @@
+//! The decision: every layer is asked, any Deny ends it, the gates must be open, somebody must grant.
+//!
+//! Order and exceptions follow "Policy evaluation logic" and "Evaluating policies within a single
+//! account" / "Cross-account policy evaluation logic" of the IAM User Guide. Explicit denials are
+//! looked for in all layers, of both accounts, before anything is granted.
+
+use crate::action::ActionName;
+use crate::caller::{Principal, PrincipalKind};
+use crate::context::Context;
+use crate::decision::{Cause, Decision, Outcome, StatementRef};
+use crate::layers::{Attached, Layers, Request, ResourcePolicyMode};
+use crate::named::Reach;
+use crate::policy::PolicyKind;
+use crate::resource::Target;
+use crate::statement::{Effect, Statement};
+
+/// Decides one authorization request. Allocates nothing when it allows.
+pub fn evaluate(request: &Request<'_>, layers: &Layers<'_>) -> Decision {
+    Gathered::new(request, layers).conclude(request, layers)
+}
+
+/// The request in the form statements are held against.
+pub(crate) struct Probe<'a> {
+    pub action: ActionName<'a>,
+    pub target: Target<'a>,
+    pub principal: &'a Principal,
+    pub context: &'a Context,
+    /// The caller has a permissions boundary.
+    pub bounded: bool,
+}
+
+impl<'a> Probe<'a> {
+    pub(crate) fn new(request: &Request<'a>, layers: &Layers<'_>) -> Self {
+        Self {
+            action: ActionName::new(request.action),
+            target: Target::new(request.resource),
+            principal: request.principal,
+            context: request.context,
+            bounded: layers.boundary.is_some(),
+        }
+    }
+
+    /// Whether a statement applies, and for an Allow how far it reaches.
+    fn applies(&self, statement: &Statement, named: bool) -> Option<Reach> {
+        let reach = match (named, statement.effect) {
+            (false, _) => Reach::Direct,
+            (true, Effect::Allow) => statement.principal.allow_reach(self.principal)?,
+            (true, Effect::Deny) => statement.principal.denies(self.principal, self.bounded).then_some(Reach::Direct)?,
+        };
+        statement.covers(self.action, &self.target, self.context).then_some(reach)
+    }
+}
+
+/// A statement that applies.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hit<'a> {
+    pub attached: &'a Attached,
+    pub index: usize,
+    pub reach: Reach,
+}
+
+impl Hit<'_> {
+    fn statement(&self) -> StatementRef {
+        StatementRef {
+            policy: self.attached.id.clone(),
+            attachment: self.attached.what,
+            sid: self.attached.policy.statements[self.index].sid.clone(),
+            index: self.index,
+        }
+    }
+}
+
+/// What one layer, or one level of it, says.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Scan<'a> {
+    pub deny: Option<Hit<'a>>,
+    /// The Allow that reaches furthest.
+    pub allow: Option<Hit<'a>>,
+}
+
+impl<'a> Scan<'a> {
+    /// Holds the request against some policies; `named` where statements have principals.
+    pub(crate) fn new(policies: impl IntoIterator<Item = &'a Attached>, probe: &Probe<'_>, named: bool) -> Self {
+        let mut scan = Self::default();
+        for attached in policies {
+            for (index, statement) in attached.policy.relevant(probe.action.prefix) {
+                let needed = match statement.effect {
+                    Effect::Deny => scan.deny.is_none(),
+                    Effect::Allow => scan.allow.is_none_or(|hit| hit.reach < Reach::Direct),
+                };
+                let Some(reach) = needed.then(|| probe.applies(statement, named)).flatten() else { continue };
+                let hit = Hit { attached, index, reach };
+                match statement.effect {
+                    Effect::Deny => scan.deny = Some(hit),
+                    Effect::Allow if scan.allow.is_none_or(|held| held.reach < reach) => scan.allow = Some(hit),
+                    Effect::Allow => {}
+                }
+            }
+        }
+        scan
+    }
+}
+
+/// A gate that needs an Allow at each of its levels.
+#[derive(Debug, Clone, Copy)]
+struct Gate<'a> {
+    deny: Option<Hit<'a>>,
+    open: bool,
+}
+
+impl<'a> Gate<'a> {
+    const OPEN: Self = Self { deny: None, open: true };
+
+    fn levels(levels: &'a [Vec<Attached>], probe: &Probe<'_>, named: bool) -> Self {
+        levels.iter().fold(Self::OPEN, |gate, level| {
+            let scan = Scan::new(level, probe, named);
+            Self { deny: gate.deny.or(scan.deny), open: gate.open && scan.allow.is_some() }
+        })
+    }
+
+    fn one(attached: Option<&'a Attached>, probe: &Probe<'_>, named: bool) -> Self {
+        attached.map_or(Self::OPEN, |attached| Self::scanned(Scan::new([attached], probe, named)))
+    }
+
+    fn scanned(scan: Scan<'a>) -> Self {
+        Self { deny: scan.deny, open: scan.allow.is_some() }
+    }
+}
+
+/// Which layers a caller is subject to at all.
+pub(crate) struct Subject {
+    pub resource_control: bool,
+    pub service_control: bool,
+    pub identity: bool,
+    pub boundary: bool,
+    pub session: bool,
+}
+
+impl Subject {
+    pub(crate) fn new(principal: &Principal) -> Self {
+        use PrincipalKind::{AssumedRole, FederatedUser, User};
+        let linked = principal.is_service_linked();
+        let identity = matches!(principal.kind, User | AssumedRole | FederatedUser);
+        Self {
+            resource_control: !linked,
+            service_control: principal.has_account() && !linked,
+            identity,
+            boundary: identity && !linked,
+            session: identity,
+        }
+    }
+}
+
+/// What every layer says.
+struct Gathered<'a> {
+    resource_control: Gate<'a>,
+    service_control: Gate<'a>,
+    endpoint: Gate<'a>,
+    boundary: Gate<'a>,
+    session: Gate<'a>,
+    identity: Scan<'a>,
+    resource: Scan<'a>,
+}
+
+impl<'a> Gathered<'a> {
+    fn new(request: &Request<'_>, layers: &Layers<'a>) -> Self {
+        let probe = &Probe::new(request, layers);
+        let subject = Subject::new(request.principal);
+        let only = |applies: bool, gate: &dyn Fn() -> Gate<'a>| if applies { gate() } else { Gate::OPEN };
+        Self {
+            resource_control: only(subject.resource_control, &|| Gate::levels(layers.resource_control, probe, true)),
+            service_control: only(subject.service_control, &|| Gate::levels(layers.service_control, probe, false)),
+            endpoint: Gate::one(layers.endpoint, probe, true),
+            boundary: only(subject.boundary, &|| Gate::one(layers.boundary, probe, false)),
+            session: only(subject.session, &|| match layers.session {
+                Some(policies) => Gate::scanned(Scan::new(policies, probe, false)),
+                // Without a session policy a federated user has none of its user's permissions.
+                None => Gate { deny: None, open: request.principal.kind != PrincipalKind::FederatedUser },
+            }),
+            identity: if subject.identity { Scan::new(layers.identity, probe, false) } else { Scan::default() },
+            resource: Scan::new(layers.resource, probe, true),
+        }
+    }
+
+    fn conclude(&self, request: &Request<'_>, layers: &Layers<'_>) -> Decision {
+        if request.action.eq_ignore_ascii_case("sts:GetCallerIdentity") {
+            // "No permissions are required", and no policy can take it away (GetCallerIdentity, STS API).
+            return Decision { outcome: Outcome::Allow, cause: Cause::Identity, statement: None };
+        }
+        let resource_cause = resource_cause(layers);
+        let denials = [
+            (Cause::ResourceControl, self.resource_control.deny),
+            (Cause::ServiceControl, self.service_control.deny),
+            (Cause::Endpoint, self.endpoint.deny),
+            (Cause::Identity, self.identity.deny),
+            (resource_cause, self.resource.deny),
+            (Cause::Boundary, self.boundary.deny),
+            (Cause::Session, self.session.deny),
+        ];
+        if let Some((cause, Some(hit))) = denials.iter().find(|(_, hit)| hit.is_some()) {
+            return Decision { outcome: Outcome::ExplicitDeny, cause: *cause, statement: Some(hit.statement()) };
+        }
+        let gates = [
+            (Cause::ResourceControl, self.resource_control),
+            (Cause::ServiceControl, self.service_control),
+            (Cause::Endpoint, self.endpoint),
+        ];
+        if let Some((cause, _)) = gates.iter().find(|(_, gate)| !gate.open) {
+            return implicit(*cause);
+        }
+        self.grant(request, layers.resource_mode, resource_cause)
+    }
+
+    /// Nothing denies and the gates are open: does somebody allow?
+    fn grant(&self, request: &Request<'_>, mode: ResourcePolicyMode, resource_cause: Cause) -> Decision {
+        let principal = request.principal;
+        let by_resource = |hit: &Hit<'_>| allow(resource_cause, Some(hit));
+        let named = self.resource.allow.as_ref();
+        if !principal.has_account() {
+            return named.map_or_else(|| implicit(resource_cause), by_resource);
+        }
+        let same_account = request.resource_account.is_none_or(|account| account == principal.account);
+        if !same_account {
+            return match (self.caller_side(principal, None), named) {
+                (Err(cause), _) => implicit(cause),
+                (Ok(_), None) => implicit(resource_cause),
+                (Ok(_), Some(hit)) => by_resource(hit),
+            };
+        }
+        if mode == ResourcePolicyMode::MustAllow && named.is_none() {
+            return implicit(resource_cause);
+        }
+        match self.caller_side(principal, named.map(|hit| hit.reach)) {
+            Err(cause) => implicit(cause),
+            Ok(Some(hit)) => allow(Cause::Identity, Some(hit)),
+            Ok(None) => named.map_or_else(|| allow(Cause::Identity, None), by_resource),
+        }
+    }
+
+    /// Identity, boundary and session policies of the caller, less what the resource policy's
+    /// naming makes unnecessary. `Ok` holds the identity statement that grants, if one had to.
+    fn caller_side(&self, principal: &Principal, reach: Option<Reach>) -> Result<Option<&Hit<'a>>, Cause> {
+        let reaches = |least: Reach| reach.is_some_and(|reach| reach >= least);
+        let root = principal.kind == PrincipalKind::Root;
+        let hit = match &self.identity.allow {
+            _ if root || reaches(Reach::Role) => None,
+            Some(hit) => Some(hit),
+            None => return Err(Cause::Identity),
+        };
+        if !self.boundary.open && !reaches(Reach::User) {
+            return Err(Cause::Boundary);
+        }
+        if !self.session.open && !reaches(Reach::Direct) {
+            return Err(Cause::Session);
+        }
+        Ok(hit)
+    }
+}
+
+pub(crate) fn resource_cause(layers: &Layers<'_>) -> Cause {
+    match layers.resource.map(|attached| attached.policy.kind()) {
+        Some(PolicyKind::Trust) => Cause::Trust,
+        _ => Cause::Resource,
+    }
+}
+
+fn implicit(cause: Cause) -> Decision {
+    Decision { outcome: Outcome::ImplicitDeny, cause, statement: None }
+}
+
+fn allow(cause: Cause, hit: Option<&Hit<'_>>) -> Decision {
+    Decision { outcome: Outcome::Allow, cause, statement: hit.map(Hit::statement) }
+}

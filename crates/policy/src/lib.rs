@@ -1,0 +1,45 @@
+//! Identity and access management: documents in, decisions out.
+//!
+//! [`Policy::parse`] is a compile step: patterns become tokens before any variable is substituted,
+//! condition operands become numbers, instants, networks; statements are indexed by the service
+//! prefix of their actions. [`evaluate`] then judges one (principal, action, resource, context)
+//! against every policy that applies, allocating nothing on the way to "allowed"; [`explain`] does
+//! the same slowly and says why each layer answered as it did.
+//!
+//! Pure: no I/O, no clock, no randomness. It does not know which policies apply to a request, nor
+//! what a service's condition keys are; the caller gathers both. It does not authenticate.
+//!
+//! Follows the IAM User Guide, "Policy evaluation logic", "IAM JSON policy elements" and
+//! "Troubleshoot access denied error messages".
+
+mod action;
+mod caller;
+mod check;
+mod condition;
+mod context;
+mod decide;
+mod decision;
+mod explain;
+mod glob;
+mod json;
+mod layers;
+mod lint;
+mod malformed;
+mod named;
+mod policy;
+mod resource;
+mod rewrite;
+mod scalar;
+mod statement;
+
+pub use caller::{Principal, PrincipalKind};
+pub use context::{Context, Value};
+pub use decide::evaluate;
+pub use decision::{Cause, Decision, Outcome, StatementRef};
+pub use explain::{Explanation, LayerOutcome, NearMiss, Stage, Verdict, explain};
+pub use layers::{Attached, Attachment, Layers, Request, ResourcePolicyMode};
+pub use lint::Warning;
+pub use malformed::Malformed;
+pub use named::PrincipalName;
+pub use policy::{Policy, PolicyKind};
+pub use rewrite::rewrite_principals;

@@ -1,0 +1,307 @@
+//! The store in memory, written apart from the SQL so that each checks the other, with faults on order.
+//!
+//! For tests: listings are linear, nothing survives the process.
+
+mod apply;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tenantry_core::{Scope, Secret, Tag, Timestamp};
+use tokio::sync::watch;
+
+use crate::{
+    Batch, ByScope, CommitError, Entry, Event, Fut, Kind, List, Read, Row, SeriesOrder, SeriesRead, SeriesStats, Store, StoreError,
+    Verified, Work,
+    audit::{Checker, GENESIS},
+};
+
+/// What goes wrong with a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It answers `Unavailable` and was not applied.
+    Before,
+    /// It answers `Unavailable` though it was applied: the answer got lost.
+    After,
+    /// It takes so long, by tokio's clock.
+    Delay(Duration),
+}
+
+/// The store in memory.
+pub struct Memory {
+    state: Mutex<State>,
+    faults: Mutex<BTreeMap<u64, Fault>>,
+    commits: AtomicU64,
+    revision: AtomicU64,
+    signal: watch::Sender<u64>,
+}
+
+type RowKey = (Kind, Scope, String);
+type Pair = (String, String);
+
+#[derive(Default)]
+struct State {
+    rows: BTreeMap<RowKey, Row>,
+    tags: BTreeMap<String, BTreeMap<String, String>>,
+    unique: BTreeMap<Pair, String>,
+    secrets: BTreeMap<String, Secret<String>>,
+    series: BTreeMap<String, Series>,
+    work: BTreeMap<Pair, Item>,
+    token: u64,
+    events: Vec<Event>,
+}
+
+#[derive(Clone, Default)]
+struct Series {
+    last_seq: u64,
+    lines: BTreeMap<u64, (Timestamp, String)>,
+}
+
+#[derive(Clone)]
+struct Item {
+    due: Timestamp,
+    lease: Option<(Timestamp, u64)>,
+    attempts: u32,
+    /// Enqueued while it was leased.
+    again: Option<Timestamp>,
+}
+
+impl Item {
+    /// When it can be claimed.
+    fn ready(&self) -> Timestamp {
+        self.lease.map_or(self.due, |(until, _)| until)
+    }
+    fn work(&self, (queue, key): &Pair) -> Work {
+        Work {
+            queue: queue.clone(),
+            key: key.clone(),
+            due: self.due,
+            leased_until: self.lease.map(|l| l.0),
+            token: self.lease.map_or(0, |l| l.1),
+            attempts: self.attempts,
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Memory {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            state: Mutex::default(),
+            faults: Mutex::default(),
+            commits: AtomicU64::new(0),
+            revision: AtomicU64::new(1),
+            signal: watch::Sender::new(0),
+        }
+    }
+
+    /// Lets the `nth` commit from now on (1 is the next) go wrong.
+    pub fn inject(&self, nth: u64, fault: Fault) {
+        let at = self.commits.load(Ordering::SeqCst) + nth;
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).insert(at, fault);
+    }
+
+    /// How many commits were asked for so far.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
+    }
+
+    /// A panic in here is a bug in the store and was reported as such; what is stored was undone or whole.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), CommitError> {
+        batch.check()?;
+        let (principals, work) = (batch.touches_principals(), batch.touches_work());
+        self.state().apply(batch)?;
+        if principals {
+            self.revision.fetch_add(1, Ordering::SeqCst);
+        }
+        if work {
+            self.signal.send_modify(|n| *n += 1);
+        }
+        Ok(())
+    }
+}
+
+fn ready<'a, T: Send + 'a>(value: T) -> Fut<'a, T> {
+    Box::pin(std::future::ready(value))
+}
+
+impl Store for Memory {
+    fn get<'a>(&'a self, kind: Kind, scope: &'a Scope, id: &'a str) -> Read<'a, Option<Row>> {
+        ready(Ok(self.state().rows.get(&(kind, scope.clone(), id.to_owned())).cloned()))
+    }
+
+    fn list<'a>(&'a self, query: &'a List<'a>) -> Read<'a, Vec<Row>> {
+        ready(Ok(self.state().list(query)))
+    }
+
+    fn count<'a>(&'a self, kind: Kind, scope: ByScope<'a>, parent: Option<&'a str>) -> Read<'a, u64> {
+        let mut list = List::by(kind, scope);
+        list.parent = parent;
+        ready(Ok(self.state().list(&list).len() as u64))
+    }
+
+    fn tags<'a>(&'a self, arn: &'a str) -> Read<'a, Vec<Tag>> {
+        ready(Ok(self.state().tags.get(arn).into_iter().flatten().map(|(k, v)| Tag::new(k, v)).collect()))
+    }
+
+    fn unique<'a>(&'a self, namespace: &'a str, name: &'a str) -> Read<'a, Option<String>> {
+        ready(Ok(self.state().unique.get(&(namespace.to_owned(), name.to_owned())).cloned()))
+    }
+
+    fn secret<'a>(&'a self, id: &'a str) -> Read<'a, Option<Secret<String>>> {
+        ready(Ok(self.state().secrets.get(id).cloned()))
+    }
+
+    fn series_read<'a>(&'a self, query: &'a SeriesRead<'a>) -> Read<'a, Vec<Entry>> {
+        ready(Ok(self.state().series_read(query)))
+    }
+
+    fn series_stats<'a>(&'a self, series: &'a str) -> Read<'a, Option<SeriesStats>> {
+        ready(Ok(self.state().series.get(series).map(|s| SeriesStats {
+            last_seq: s.last_seq,
+            count: s.lines.len() as u64,
+            bytes: s.lines.values().map(|l| l.1.len() as u64).sum(),
+            first_time: s.lines.values().map(|l| l.0).min(),
+            last_time: s.lines.values().map(|l| l.0).max(),
+        })))
+    }
+
+    fn events(&self, after: Option<u64>, limit: usize, reverse: bool) -> Read<'_, Vec<Event>> {
+        let state = self.state();
+        let events: Vec<Event> = if reverse {
+            state.events.iter().rev().filter(|e| after.is_none_or(|a| e.seq < a)).take(limit).cloned().collect()
+        } else {
+            state.events.iter().filter(|e| after.is_none_or(|a| e.seq > a)).take(limit).cloned().collect()
+        };
+        ready(Ok(events))
+    }
+
+    fn verify_events(&self) -> Read<'_, Verified> {
+        let state = self.state();
+        let mut checker = Checker::new();
+        let _ = state.events.iter().all(|event| checker.take(event));
+        ready(Ok(checker.end(state.head())))
+    }
+
+    fn work_due<'a>(&'a self, queue: &'a str, now: Timestamp, limit: usize) -> Read<'a, Vec<Work>> {
+        let state = self.state();
+        let mut due: Vec<_> = state.queue(queue).filter(|(_, item)| item.ready() <= now).collect();
+        due.sort_by_key(|(key, item)| (item.ready(), *key));
+        ready(Ok(due.into_iter().take(limit).map(|(key, item)| item.work(key)).collect()))
+    }
+
+    fn work_next<'a>(&'a self, queue: &'a str) -> Read<'a, Option<Timestamp>> {
+        ready(Ok(self.state().queue(queue).map(|(_, item)| item.ready()).min()))
+    }
+
+    fn work_get<'a>(&'a self, queue: &'a str, key: &'a str) -> Read<'a, Option<Work>> {
+        let pair = (queue.to_owned(), key.to_owned());
+        ready(Ok(self.state().work.get(&pair).map(|item| item.work(&pair))))
+    }
+
+    fn claim<'a>(&'a self, queue: &'a str, now: Timestamp, lease_ms: i64) -> Read<'a, Option<Work>> {
+        ready(Ok(self.state().claim(queue, now, lease_ms)))
+    }
+
+    fn commit(&self, batch: Batch) -> Fut<'_, Result<(), CommitError>> {
+        let nth = self.commits.fetch_add(1, Ordering::SeqCst) + 1;
+        let fault = self.faults.lock().unwrap_or_else(PoisonError::into_inner).remove(&nth);
+        let lost = || CommitError::Store(StoreError::Unavailable("an injected fault".to_owned()));
+        Box::pin(async move {
+            match fault {
+                None => self.apply(batch),
+                Some(Fault::Before) => Err(lost()),
+                Some(Fault::After) => self.apply(batch).and(Err(lost())),
+                Some(Fault::Delay(time)) => {
+                    tokio::time::sleep(time).await;
+                    self.apply(batch)
+                }
+            }
+        })
+    }
+
+    fn revision(&self) -> u64 {
+        self.revision.load(Ordering::SeqCst)
+    }
+
+    fn work_signal(&self) -> watch::Receiver<u64> {
+        self.signal.subscribe()
+    }
+}
+
+impl State {
+    fn list(&self, query: &List<'_>) -> Vec<Row> {
+        let starts = |id: &str| {
+            let beyond = |mark: &str| if query.reverse { id < mark } else { id > mark };
+            query.after.is_none_or(beyond) && query.from.is_none_or(|mark| mark == id || beyond(mark))
+        };
+        let wanted = |row: &&Row| {
+            row.kind == query.kind
+                && query.scope.holds(&row.scope)
+                && query.parent.is_none_or(|p| row.parent == p)
+                && row.id.starts_with(query.prefix)
+                && starts(&row.id)
+        };
+        let mut rows: Vec<&Row> = self.rows.values().filter(wanted).collect();
+        rows.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| a.scope.cmp(&b.scope)));
+        if query.reverse {
+            rows.reverse();
+        }
+        let mut end = query.limit.min(rows.len());
+        while end > 0 && end < rows.len() && rows[end].id == rows[end - 1].id {
+            end += 1;
+        }
+        rows[..end].iter().map(|row| (*row).clone()).collect()
+    }
+
+    fn series_read(&self, query: &SeriesRead<'_>) -> Vec<Entry> {
+        let Some(series) = self.series.get(query.series) else { return Vec::new() };
+        let key = |e: &Entry| match query.order {
+            SeriesOrder::Seq(_) => (Timestamp::default(), e.seq),
+            SeriesOrder::Time(_) => (e.time, e.seq),
+        };
+        let after = match query.order {
+            SeriesOrder::Seq(after) => after.map(|seq| (Timestamp::default(), seq)),
+            SeriesOrder::Time(after) => after,
+        };
+        let mut lines: Vec<Entry> = series
+            .lines
+            .iter()
+            .map(|(seq, (time, text))| Entry { seq: *seq, time: *time, text: text.clone() })
+            .filter(|e| query.from.is_none_or(|from| e.time >= from) && query.until.is_none_or(|until| e.time < until))
+            .filter(|e| after.is_none_or(|after| if query.reverse { key(e) < after } else { key(e) > after }))
+            .collect();
+        lines.sort_by_key(key);
+        if query.reverse {
+            lines.reverse();
+        }
+        lines.truncate(query.limit);
+        lines
+    }
+
+    fn queue<'a>(&'a self, queue: &'a str) -> impl Iterator<Item = (&'a Pair, &'a Item)> {
+        self.work.range((queue.to_owned(), String::new())..).take_while(move |(pair, _)| pair.0 == queue)
+    }
+
+    fn head(&self) -> (u64, [u8; 32]) {
+        self.events.last().map_or((0, GENESIS), |event| (event.seq, event.hash))
+    }
+}

@@ -1,0 +1,278 @@
+//! The store in one SQLite file: one writer with group commit, a pool of readers.
+//!
+//! WAL with `synchronous=FULL`: a commit is on disk before it is answered, and readers never wait for
+//! the writer. Reads run inline on the caller's thread because they take microseconds; a scan over all
+//! scopes is for the platform's own work. One process at a time has the file open (a lock beside it
+//! says so), which is what makes `revision` and `work_signal` complete.
+
+mod read;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod write;
+mod writer;
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, atomic::Ordering},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tenantry_core::{Scope, Secret, Tag, Timestamp};
+use tokio::sync::{mpsc, oneshot, watch};
+use writer::{Job, Signals};
+
+use crate::{
+    Batch, ByScope, CommitError, Entry, Event, Fut, Kind, List, Read, Row, SeriesRead, SeriesStats, Store, StoreError, Verified, Work,
+};
+
+/// What SQL answers.
+type Sql<T> = rusqlite::Result<T>;
+
+/// Idle reading connections that are kept.
+const READERS: usize = 16;
+/// Prepared statements kept per connection; more than there are texts.
+const STATEMENTS: usize = 128;
+/// The file in the directory.
+const FILE: &str = "tenantry.db";
+
+/// Tells damage from trouble.
+fn fault(error: rusqlite::Error) -> StoreError {
+    use rusqlite::Error as E;
+    match &error {
+        E::SqliteFailure(code, _) if matches!(code.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StoreError::Corrupt(error.to_string())
+        }
+        E::FromSqlConversionFailure(..)
+        | E::IntegralValueOutOfRange(..)
+        | E::InvalidColumnType(..)
+        | E::Utf8Error(..)
+        | E::QueryReturnedNoRows => StoreError::Corrupt(error.to_string()),
+        _ => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+fn trouble(what: &str, path: &Path, error: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(format!("cannot {what} `{}`: {error}", path.display()))
+}
+
+/// The store in one SQLite file.
+pub struct Sqlite {
+    file: PathBuf,
+    readers: Mutex<Vec<Connection>>,
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
+    signals: Arc<Signals>,
+    /// Held for as long as the store is open for writing.
+    _lock: Option<File>,
+}
+
+impl Sqlite {
+    /// Opens the store in `dir`, which is made (mode 0700) where there is none; files have mode 0600.
+    ///
+    /// # Errors
+    /// When another process has it open, when the file is not ours, is newer than this program or is
+    /// damaged, and when the file system refuses.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let dir = dir.as_ref();
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| trouble("make the directory", dir, e))?;
+        fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(|e| trouble("protect the directory", dir, e))?;
+        let lock = lock(&dir.join("lock"))?;
+        let file = dir.join(FILE);
+        // SQLite would make the file with the process's umask; the -wal and -shm files take its mode.
+        private(&file)?;
+        let mut sql =
+            Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(fault)?;
+        prepare(&sql)?;
+        schema::migrate(&mut sql)?;
+        let signals = Arc::new(Signals { revision: AtomicU64::new(1), work: watch::Sender::new(0) });
+        let (jobs, queue) = mpsc::channel(writer::QUEUE);
+        let seen = signals.clone();
+        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer::run(sql, queue, &seen));
+        let thread = thread.map_err(|e| StoreError::Unavailable(format!("cannot start the writer: {e}")))?;
+        Ok(Self { file, readers: Mutex::default(), jobs: Some(jobs), writer: Some(thread), signals, _lock: Some(lock) })
+    }
+
+    /// Opens the store in `dir` for reading, also while another process writes it: for the operator's
+    /// commands. Commits are refused; [`Store::revision`] does not see the other process's changes, so
+    /// what is cached under it must not outlive the command.
+    ///
+    /// # Errors
+    /// When there is no store, or it cannot be read.
+    pub fn open_for_reading(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let file = dir.as_ref().join(FILE);
+        let first = reader(&file)?;
+        let signals = Arc::new(Signals { revision: AtomicU64::new(1), work: watch::Sender::new(0) });
+        Ok(Self { file, readers: Mutex::new(vec![first]), jobs: None, writer: None, signals, _lock: None })
+    }
+
+    /// Copies the whole store, as of one instant, to a new file (mode 0600) while it is in use.
+    ///
+    /// # Errors
+    /// When `target` exists or cannot be written. Blocks for as long as the copy takes.
+    pub fn backup(&self, target: &Path) -> Result<(), StoreError> {
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(target).map_err(|e| trouble("make", target, e))?;
+        let name = target.to_str().ok_or_else(|| StoreError::Invalid("the name of the copy is not utf-8".to_owned()))?;
+        self.with(|sql| sql.execute("VACUUM INTO ?1", [name]).map(drop).map_err(fault))?;
+        File::open(target).and_then(|file| file.sync_all()).map_err(|e| trouble("write", target, e))
+    }
+
+    /// Runs a question on an idle connection, or a new one.
+    fn with<T>(&self, question: impl FnOnce(&mut Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut sql = match idle {
+            Some(sql) => sql,
+            None => reader(&self.file)?,
+        };
+        let answer = question(&mut sql);
+        if answer.is_ok() {
+            let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+            if readers.len() < READERS {
+                readers.push(sql);
+            }
+        }
+        answer
+    }
+
+    fn read<'a, T: Send + 'a>(&'a self, question: impl FnOnce(&mut Connection) -> Sql<T>) -> Read<'a, T> {
+        let answer = self.with(|sql| question(sql).map_err(fault));
+        Box::pin(std::future::ready(answer))
+    }
+
+    /// Hands a job to the writer.
+    async fn send<T>(&self, job: Job, reply: oneshot::Receiver<T>) -> Result<T, StoreError> {
+        let stopped = || StoreError::Unavailable("the store is open for reading only, or its writer has stopped: restart".to_owned());
+        self.jobs.as_ref().ok_or_else(stopped)?.send(job).await.map_err(|_| stopped())?;
+        reply.await.map_err(|_| stopped())
+    }
+}
+
+impl Drop for Sqlite {
+    /// Lets the writer finish what was handed to it, and SQLite fold the log into the file.
+    fn drop(&mut self) {
+        self.readers.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        self.jobs = None;
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has already failed those who waited for it.
+            let _ = writer.join();
+        }
+    }
+}
+
+fn private(path: &Path) -> Result<File, StoreError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|e| trouble("open", path, e))?;
+    file.set_permissions(Permissions::from_mode(0o600)).map_err(|e| trouble("protect", path, e))?;
+    Ok(file)
+}
+
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let file = private(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(StoreError::Unavailable(format!("another process has the store open (`{}` is locked): stop it first", path.display())))
+        }
+        Err(TryLockError::Error(error)) => Err(trouble("lock", path, error)),
+    }
+}
+
+fn prepare(sql: &Connection) -> Result<(), StoreError> {
+    sql.busy_timeout(Duration::from_secs(10)).map_err(fault)?;
+    sql.set_prepared_statement_cache_capacity(STATEMENTS);
+    let mode: String = sql.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(fault)?;
+    if mode != "wal" {
+        return Err(StoreError::Unavailable(format!(
+            "the file system does not allow a write-ahead log (it answers `{mode}`): use a local disk"
+        )));
+    }
+    // `secure_delete`: what was deleted (secrets) is overwritten, not only forgotten.
+    sql.execute_batch("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;")
+        .map_err(fault)
+}
+
+fn reader(file: &Path) -> Result<Connection, StoreError> {
+    let sql = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(fault)?;
+    sql.busy_timeout(Duration::from_secs(10)).map_err(fault)?;
+    sql.set_prepared_statement_cache_capacity(STATEMENTS);
+    sql.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;").map_err(fault)?;
+    Ok(sql)
+}
+
+impl Store for Sqlite {
+    fn get<'a>(&'a self, kind: Kind, scope: &'a Scope, id: &'a str) -> Read<'a, Option<Row>> {
+        self.read(|sql| read::get(sql, kind, scope, id))
+    }
+    fn list<'a>(&'a self, query: &'a List<'a>) -> Read<'a, Vec<Row>> {
+        self.read(|sql| read::list(sql, query))
+    }
+    fn count<'a>(&'a self, kind: Kind, scope: ByScope<'a>, parent: Option<&'a str>) -> Read<'a, u64> {
+        self.read(|sql| read::count(sql, kind, scope, parent))
+    }
+    fn tags<'a>(&'a self, arn: &'a str) -> Read<'a, Vec<Tag>> {
+        self.read(|sql| read::tags(sql, arn))
+    }
+    fn unique<'a>(&'a self, namespace: &'a str, name: &'a str) -> Read<'a, Option<String>> {
+        self.read(|sql| read::unique(sql, namespace, name))
+    }
+    fn secret<'a>(&'a self, id: &'a str) -> Read<'a, Option<Secret<String>>> {
+        self.read(|sql| read::secret(sql, id))
+    }
+    fn series_read<'a>(&'a self, query: &'a SeriesRead<'a>) -> Read<'a, Vec<Entry>> {
+        self.read(|sql| read::series_read(sql, query))
+    }
+    fn series_stats<'a>(&'a self, series: &'a str) -> Read<'a, Option<SeriesStats>> {
+        self.read(|sql| read::series_stats(sql, series))
+    }
+    fn events(&self, after: Option<u64>, limit: usize, reverse: bool) -> Read<'_, Vec<Event>> {
+        self.read(|sql| read::events(sql, after, limit, reverse))
+    }
+    fn verify_events(&self) -> Read<'_, Verified> {
+        Box::pin(std::future::ready(self.with(read::verify_events)))
+    }
+    fn work_due<'a>(&'a self, queue: &'a str, now: Timestamp, limit: usize) -> Read<'a, Vec<Work>> {
+        self.read(|sql| read::work_due(sql, queue, now, limit))
+    }
+    fn work_next<'a>(&'a self, queue: &'a str) -> Read<'a, Option<Timestamp>> {
+        self.read(|sql| read::work_next(sql, queue))
+    }
+    fn work_get<'a>(&'a self, queue: &'a str, key: &'a str) -> Read<'a, Option<Work>> {
+        self.read(|sql| read::work_get(sql, queue, key))
+    }
+
+    fn claim<'a>(&'a self, queue: &'a str, now: Timestamp, lease_ms: i64) -> Read<'a, Option<Work>> {
+        Box::pin(async move {
+            // Asking the writer costs an fsync; most polls find nothing.
+            if self.with(|sql| read::work_due(sql, queue, now, 1).map_err(fault))?.is_empty() {
+                return Ok(None);
+            }
+            let (reply, answer) = oneshot::channel();
+            self.send(Job::Claim { queue: queue.to_owned(), now, lease_ms, reply }, answer).await?
+        })
+    }
+
+    fn commit(&self, batch: Batch) -> Fut<'_, Result<(), CommitError>> {
+        Box::pin(async move {
+            batch.check()?;
+            let (reply, answer) = oneshot::channel();
+            self.send(Job::Commit { batch, reply }, answer).await?
+        })
+    }
+
+    fn revision(&self) -> u64 {
+        self.signals.revision.load(Ordering::SeqCst)
+    }
+    fn work_signal(&self) -> watch::Receiver<u64> {
+        self.signals.work.subscribe()
+    }
+}

@@ -1,0 +1,16 @@
+//! Operations of IAM, STS and Organizations through a kernel over the store in memory. Every answer
+//! is held against AWS's model.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod access_keys;
+mod coverage;
+mod groups;
+mod organizations;
+mod policies;
+mod roles;
+mod sessions;
+mod simulate;
+mod sts;
+mod users;
+mod world;

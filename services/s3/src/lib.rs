@@ -1,0 +1,1 @@
+//! tenantry-s3

@@ -1,0 +1,72 @@
+//! `tidy`, `test` and `ci`: what every change has to pass.
+
+use std::process::Command;
+
+use crate::shell::{cargo, python, root, run};
+
+/// Files longer than this are a room with two uses: listed, and refused past twice that.
+const LONG: usize = 600;
+
+/// Formatting, lints, file sizes, and texts that must not be in the tree.
+pub fn tidy(_: &[String]) -> Result<(), String> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    sizes()
+}
+
+fn sizes() -> Result<(), String> {
+    let listed = Command::new("git").args(["ls-files", "*.rs", "*.py"]).current_dir(root()).output().map_err(|e| format!("git: {e}"))?;
+    let mut refused = Vec::new();
+    for file in String::from_utf8_lossy(&listed.stdout).lines() {
+        let lines = std::fs::read_to_string(root().join(file)).map(|text| text.lines().count()).unwrap_or(0);
+        if lines > 2 * LONG {
+            refused.push(format!("{file}: {lines} lines"));
+        } else if lines > LONG {
+            eprintln!("long: {file}: {lines} lines");
+        }
+    }
+    if refused.is_empty() { Ok(()) } else { Err(format!("split these files:\n{}", refused.join("\n"))) }
+}
+
+/// Unit tests, then the journeys against the real binary with real clients. Words are handed to pytest.
+pub fn test(words: &[String]) -> Result<(), String> {
+    if words.is_empty() {
+        cargo(&["test", "--workspace", "--quiet"])?;
+        crate::models::run(&["--check".to_owned()])?;
+        coverage(&["--check".to_owned()])?;
+    }
+    journeys(words)
+}
+
+/// The journeys alone.
+pub fn journeys(words: &[String]) -> Result<(), String> {
+    cargo(&["build", "--package", "tenantry"])?;
+    let interpreter = python()?;
+    let environments = std::env::var_os("TENANTRY_ENVIRONMENTS").unwrap_or_else(|| root().join("target/environments").into());
+    let mut pytest = Command::new(interpreter);
+    pytest.args(["-m", "pytest", "-q", "tests"]).args(words).env("TENANTRY_ENVIRONMENTS", environments);
+    run(&mut pytest)
+}
+
+/// `tidy` and `test`.
+pub fn ci(words: &[String]) -> Result<(), String> {
+    tidy(words)?;
+    test(&[])
+}
+
+/// Writes `docs/coverage.md`; with `--check` only compares.
+pub fn coverage(words: &[String]) -> Result<(), String> {
+    cargo(&["build", "--quiet", "--package", "tenantry"])?;
+    let printed =
+        Command::new(root().join("target/debug/tenantry")).arg("coverage").output().map_err(|e| format!("tenantry coverage: {e}"))?;
+    let page = root().join("docs/coverage.md");
+    if words.iter().any(|word| word == "--check") {
+        let had = std::fs::read(&page).unwrap_or_default();
+        return if had == printed.stdout {
+            Ok(())
+        } else {
+            Err("docs/coverage.md is not up to date: run `cargo xtask coverage`".to_owned())
+        };
+    }
+    std::fs::write(&page, printed.stdout).map_err(|e| format!("{}: {e}", page.display()))
+}
