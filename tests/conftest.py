@@ -137,3 +137,51 @@ def wait():
             time.sleep(every)
 
     return waiting
+
+
+class Platform:
+    """The team that runs the tenants' platform: a session named SageMaker of an execution role, as notebooks have it."""
+
+    ROLE = "PlatformExecutionRole"
+    # What a Studio user who sets up tenants needs besides AmazonSageMakerFullAccess.
+    SETUP = ["iam:CreatePolicy", "iam:CreateRole", "iam:AttachRolePolicy", "iam:GetPolicy", "iam:GetRole"]
+
+    def __init__(self, instance: Instance):
+        self.instance = instance
+        self.account = instance.account
+        self.bucket = f"sagemaker-{REGION}-{self.account}"
+        self.role = f"arn:aws:iam::{self.account}:role/{self.ROLE}"
+        iam = instance.client("iam")
+        trust = [
+            {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"},
+            {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{self.account}:root"}, "Action": "sts:AssumeRole"},
+        ]
+        iam.create_role(RoleName=self.ROLE, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": trust}))
+        iam.attach_role_policy(RoleName=self.ROLE, PolicyArn="arn:aws:iam::aws:policy/AmazonSageMakerFullAccess")
+        setup = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": self.SETUP, "Resource": "*"}]}
+        iam.put_role_policy(RoleName=self.ROLE, PolicyName="SetUpTenants", PolicyDocument=json.dumps(setup))
+        self.credentials = self.assume("SageMaker")
+
+    def assume(self, session_name):
+        """Credentials of a session of the execution role."""
+        return self.instance.client("sts").assume_role(RoleArn=self.role, RoleSessionName=session_name)["Credentials"]
+
+    def client(self, service, **config):
+        return self.instance.client(service, self.credentials, **config)
+
+
+@pytest.fixture(scope="session")
+def platform(instance):
+    return Platform(instance)
+
+
+@pytest.fixture
+def sdk(platform, monkeypatch):
+    """A SageMaker SDK session of the platform, in an environment as `tenantry env` prints it with the platform's keys."""
+    for name, value in platform.instance.environment(platform.credentials).items():
+        if name.startswith("AWS_") or name in ("HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+            monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    import sagemaker
+
+    return sagemaker.Session(boto3.Session(region_name=REGION))

@@ -62,7 +62,7 @@ pub fn kernel_for_reading(data: &Path) -> Result<Kernel, Failure> {
 
 /// Every operation of every service.
 pub fn tables() -> Vec<OperationRow> {
-    [tenantry_identity::table(), tenantry_logs::table(), tenantry_sagemaker::table()].concat()
+    [tenantry_identity::table(), tenantry_s3::table(), tenantry_logs::table(), tenantry_sagemaker::table()].concat()
 }
 
 /// Opens the instance; makes it on first use.
@@ -102,7 +102,7 @@ pub async fn open(settings: &Settings) -> Result<Instance, Failure> {
         .managed_policies(tenantry_identity::managed())
         .brokers(Arc::clone(&broker) as Arc<dyn tenantry_kernel::Brokers>);
     let own: Vec<Arc<dyn Reconciler>> = vec![Arc::new(tenantry_identity::CreateAccounts)];
-    for reconciler in own.into_iter().chain(tenantry_sagemaker::reconcilers(&machinery)) {
+    for reconciler in own.into_iter().chain(tenantry_s3::reconcilers()).chain(tenantry_sagemaker::reconcilers(&machinery)) {
         kernel = kernel.reconciler(reconciler);
     }
     let kernel = kernel.build();

@@ -7,11 +7,12 @@ use crate::shell::{cargo, python, root, run};
 /// Files longer than this are a room with two uses: listed, and refused past twice that.
 const LONG: usize = 600;
 
-/// Formatting, lints, file sizes, and texts that must not be in the tree.
+/// Formatting, lints, file sizes, and promises without a test.
 pub fn tidy(_: &[String]) -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    sizes()
+    sizes()?;
+    crate::promises::run(&[])
 }
 
 fn sizes() -> Result<(), String> {

@@ -1,7 +1,9 @@
 //! Chores of the repository: `cargo xtask NAME [ARGUMENTS]`. One module per name.
 
+mod bench;
 mod checks;
 mod models;
+mod promises;
 mod shell;
 mod wire;
 
@@ -13,9 +15,11 @@ type Chore = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
 const CHORES: &[Chore] = &[
     ("models", "derive models/*.json from botocore; --check only compares", models::run),
     ("wire", "compare our decoding and encoding with botocore's, on every served operation", wire::run),
-    ("tidy", "formatting, lints, file sizes", checks::tidy),
+    ("promises", "hold PROMISES.md against the tests that it names", promises::run),
+    ("tidy", "formatting, lints, file sizes, promises", checks::tidy),
     ("test", "unit tests and journeys; words behind it go to pytest and run journeys only", checks::test),
     ("coverage", "write docs/coverage.md from the services' tables; --check only compares", checks::coverage),
+    ("bench", "measure ratios and write docs/performance.md", bench::bench),
     ("ci", "tidy and test", checks::ci),
 ];
 

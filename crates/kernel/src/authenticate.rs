@@ -163,6 +163,9 @@ impl Kernel {
         let store = self.store();
         let account = store.unique(directory::ACCESS_KEY_NAMES, access_key).await?.ok_or_else(invalid_token)?;
         let scope = Scope::global(account.as_str());
+        if self.is_closed(&scope.account).await? {
+            return Err(invalid_token());
+        }
         let secret = store.secret(&directory::secret_id(access_key)).await?.ok_or_else(invalid_token)?;
         if let Some(row) = store.get(kind::SESSION, &scope, access_key).await? {
             let session: Session = row.body()?;
@@ -181,6 +184,15 @@ impl Kernel {
         Ok(Identity { revision, secret, token: None, caller, expires: None, key: Mutex::default() })
     }
 
+    /// Whether an account was closed: nobody acts in it any more, whatever credentials there are.
+    pub(crate) async fn is_closed(&self, account: &AccountId) -> Result<bool> {
+        let row = self.store().get(kind::ACCOUNT, &Scope::global(account.clone()), account.as_str()).await?;
+        Ok(match row {
+            Some(row) => row.body::<directory::Account>()?.status != "ACTIVE",
+            None => false,
+        })
+    }
+
     /// The caller behind temporary credentials, or `None` where who they belong to is gone.
     pub(crate) async fn session_caller(&self, session: Arc<Session>) -> Result<Option<Caller>> {
         let scope = Scope::global(session.account.clone());
@@ -197,6 +209,9 @@ impl Kernel {
                 let Some(row) = self.store().get(kind::USER, &scope, user).await? else { return Ok(None) };
                 let user: User = row.body()?;
                 if let SessionKind::User { .. } = session.kind {
+                    if user.id != session.user_id {
+                        return Ok(None);
+                    }
                     let mut caller = user_caller(&user, &session.account);
                     caller.access_key.clone_from(&session.access_key);
                     caller.session = Some(session);

@@ -38,6 +38,18 @@ pub(crate) async fn authorize<O: Operation>(cx: &Cx, checks: Checks) -> Result<P
     Ok(Permit::grant(Scope { account, region: cx.region.clone() }, checks))
 }
 
+impl Cx {
+    /// Whether policies would let this caller do one thing more: per-item answers (`DeleteObjects`), and
+    /// answers that tell less to those who may not list. Grants nothing; `None` means allowed.
+    ///
+    /// # Errors
+    /// When policies cannot be read.
+    pub async fn refusal(&self, check: &Check) -> Result<Option<AwsError>> {
+        let judged = self.kernel.judge(&self.caller, &self.request, &self.region, check, false).await?;
+        if judged.decision.allowed() { Ok(None) } else { Ok(Some(deny(self, check, &judged).await)) }
+    }
+}
+
 /// The account that owns what a check is about.
 fn owner(check: &Check, caller: &Caller) -> AccountId {
     if let Some(account) = &check.account {

@@ -60,7 +60,7 @@ impl Kernel {
         let name = wish.role.resource().rsplit('/').next().unwrap_or_default().to_lowercase();
         let row = self.store().get(kind::ROLE, &Scope::global(account.clone()), &name).await?.ok_or_else(refused)?;
         let role: Role = row.body()?;
-        if role.arn != *wish.role {
+        if role.arn != *wish.role || self.is_closed(&account).await? {
             return Err(refused());
         }
         let service = Caller {

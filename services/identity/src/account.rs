@@ -33,7 +33,11 @@ pub(crate) async fn free_id(store: &dyn Store) -> Result<AccountId> {
 /// The row of an account.
 pub(crate) fn row(account: &Account, now: Timestamp) -> Result<Row> {
     let scope = Scope::global(account.id.clone());
-    Ok(Row::new(kind::ACCOUNT, &scope, account.id.as_str(), now).name(&account.name).status(&account.status).parent(&account.parent).with(account)?)
+    Ok(Row::new(kind::ACCOUNT, &scope, account.id.as_str(), now)
+        .name(&account.name)
+        .status(&account.status)
+        .parent(&account.parent)
+        .with(account)?)
 }
 
 /// Adds an account, and the role that lets its management account in, to a batch.

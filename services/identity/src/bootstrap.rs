@@ -81,3 +81,24 @@ pub async fn bootstrap(store: &dyn Store, now: Timestamp) -> Result<Option<Admin
         Err(other) => Err(other.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tenantry_kernel::directory::{ACCESS_KEY_NAMES, secret_id};
+    use tenantry_store::{Fault, Memory};
+
+    #[tokio::test]
+    async fn once_and_all_or_nothing() {
+        let (store, now) = (Memory::new(), Timestamp::from_secs(1_795_000_000));
+        store.inject(1, Fault::Before);
+        assert!(bootstrap(&store, now).await.is_err());
+        assert_eq!(store.unique(INSTANCE.0, INSTANCE.1).await.unwrap(), None, "a failed start leaves nothing");
+        let first = bootstrap(&store, now).await.unwrap().expect("the first start makes an administrator");
+        assert_eq!(store.unique(ACCESS_KEY_NAMES, &first.access_key).await.unwrap().as_deref(), Some(first.account.as_str()));
+        let stored = store.secret(&secret_id(&first.access_key)).await.unwrap().unwrap();
+        assert_eq!(stored.expose(), first.secret.expose());
+        assert!(bootstrap(&store, now).await.unwrap().is_none(), "a second start makes none");
+        assert!(AccountId::is_valid(first.account.as_str()));
+    }
+}

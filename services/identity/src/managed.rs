@@ -96,7 +96,8 @@ fn table() -> &'static BTreeMap<String, Managed> {
     static TABLE: OnceLock<BTreeMap<String, Managed>> = OnceLock::new();
     TABLE.get_or_init(|| {
         let policies = DOCUMENTS.iter().map(|(path, name, text)| {
-            let policy = Policy::parse(text, PolicyKind::Identity).unwrap_or_else(|fault| panic!("managed/{name}.json is built in and must parse: {fault}"));
+            let policy = Policy::parse(text, PolicyKind::Identity)
+                .unwrap_or_else(|fault| panic!("managed/{name}.json is built in and must parse: {fault}"));
             let arn = Arn::new("iam", "", "aws", format!("policy{path}{name}"));
             (arn.to_string(), Managed { arn, name, path, text, policy: Arc::new(policy) })
         });
@@ -151,7 +152,8 @@ mod tests {
     fn what_they_grant() {
         let job = "arn:aws:sagemaker:us-east-1:111122223333:training-job/x";
         let role = "arn:aws:iam::111122223333:role/x";
-        let table: &[(&str, &str, &str, &[(&str, &str)], bool)] = &[
+        type Keys = &'static [(&'static str, &'static str)];
+        let table: &[(&str, &str, &str, Keys, bool)] = &[
             ("AmazonSageMakerFullAccess", "sagemaker:CreateTrainingJob", job, &[], true),
             ("AmazonSageMakerFullAccess", "sagemaker:ListTrainingJobs", "*", &[], true),
             ("AmazonSageMakerFullAccess", "sagemaker:CreateDomain", "arn:aws:sagemaker:us-east-1:111122223333:domain/d", &[], false),

@@ -16,6 +16,8 @@ mod operation;
 pub mod pipelines;
 pub mod registry;
 pub mod tagging;
+#[cfg(test)]
+mod world;
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -26,11 +26,17 @@ pub(crate) struct AttachInput {
 }
 
 async fn resolve<E: Holder>(cx: &Cx, action: &'static str, input: &AttachInput) -> Result<Checks> {
-    Ok(entity::on::<E>(cx, action, &input.entity).await?.key("iam:PolicyARN", input.policy_arn.as_str()).into())
+    Ok(entity::on_holder::<E>(cx, action, &input.entity).await?.key("iam:PolicyARN", input.policy_arn.as_str()).into())
 }
 
 /// Changes an entity so that it uses a policy, whose row is held meanwhile.
-async fn using<E: Holder>(cx: &Cx, scope: &Scope, name: &str, policy: &str, act: impl Fn(&mut E) -> Result<()> + Send + Sync) -> Result<()> {
+async fn using<E: Holder>(
+    cx: &Cx,
+    scope: &Scope,
+    name: &str,
+    policy: &str,
+    act: impl Fn(&mut E) -> Result<()> + Send + Sync,
+) -> Result<()> {
     for _ in 0..entity::ATTEMPTS {
         let held = policies::attachable(cx, scope, policy).await?;
         let changed = entity::change::<E, _>(cx, scope, name, |it, batch| {
@@ -79,8 +85,14 @@ async fn list<E: Holder, O: Operation>(cx: &Cx, permit: Permit<O>, input: Entity
     let prefix = input.path_prefix.as_deref().unwrap_or("/");
     let of_path = |arn: &&String| arn.split_once(":policy").is_some_and(|(_, path)| path.starts_with(prefix));
     let attached = entity.policies().attached.iter().filter(of_path);
-    let items = attached.map(|arn| (arn.clone(), shown(arn))).collect();
+    let items = attached.map(|arn| (key(arn), shown(arn))).collect();
     entity::answer("AttachedPolicies", items, input.marker.as_deref(), input.max_items)
+}
+
+/// What lists of policies are ordered by: AWS's own first, then by name. A path can be longer than a
+/// marker may be, and a name is unique without it.
+pub(crate) fn key(arn: &str) -> String {
+    format!("{}{}", u8::from(!arn.starts_with("arn:aws:iam::aws:")), arn.rsplit('/').next().unwrap_or(arn))
 }
 
 /// `AttachedPolicy` of an ARN.
@@ -111,9 +123,7 @@ async fn put_boundary<E: Bounded, O: Operation>(cx: &Cx, permit: Permit<O>, inpu
 
 /// The boundary in force is a condition key here, so that a policy can forbid taking a certain one away.
 async fn resolve_unbound<E: Bounded>(cx: &Cx, action: &'static str, input: &EntityInput) -> Result<Checks> {
-    let found = entity::find::<E>(cx, &cx.global(), &input.entity).await?;
-    let boundary = found.and_then(|(_, mut it)| it.boundary_mut().take());
-    Ok(entity::on::<E>(cx, action, &input.entity).await?.key_if("iam:PermissionsBoundary", boundary).into())
+    Ok(entity::on_holder::<E>(cx, action, &input.entity).await?.into())
 }
 
 async fn delete_boundary<E: Bounded, O: Operation>(cx: &Cx, permit: Permit<O>, input: EntityInput) -> Result<Reply> {
@@ -128,14 +138,42 @@ async fn delete_boundary<E: Bounded, O: Operation>(cx: &Cx, permit: Permit<O>, i
     Ok(Reply::empty())
 }
 
-operation!("iam", AttachUserPolicy, ["user"] + ["iam:PolicyARN"], AttachInput, resolve::<User>, attach::<User, _>);
-operation!("iam", DetachUserPolicy, ["user"] + ["iam:PolicyARN"], AttachInput, resolve::<User>, detach::<User, _>);
+operation!(
+    "iam",
+    AttachUserPolicy,
+    ["user"] + ["iam:PolicyARN", "iam:PermissionsBoundary"],
+    AttachInput,
+    resolve::<User>,
+    attach::<User, _>
+);
+operation!(
+    "iam",
+    DetachUserPolicy,
+    ["user"] + ["iam:PolicyARN", "iam:PermissionsBoundary"],
+    AttachInput,
+    resolve::<User>,
+    detach::<User, _>
+);
 operation!("iam", ListAttachedUserPolicies, ["user"], EntityInput, entity::resolve::<User>, list::<User, _>);
 operation!("iam", AttachGroupPolicy, ["group"] + ["iam:PolicyARN"], AttachInput, resolve::<Group>, attach::<Group, _>);
 operation!("iam", DetachGroupPolicy, ["group"] + ["iam:PolicyARN"], AttachInput, resolve::<Group>, detach::<Group, _>);
 operation!("iam", ListAttachedGroupPolicies, ["group"], EntityInput, entity::resolve::<Group>, list::<Group, _>);
-operation!("iam", AttachRolePolicy, ["role"] + ["iam:PolicyARN"], AttachInput, resolve::<Role>, attach::<Role, _>);
-operation!("iam", DetachRolePolicy, ["role"] + ["iam:PolicyARN"], AttachInput, resolve::<Role>, detach::<Role, _>);
+operation!(
+    "iam",
+    AttachRolePolicy,
+    ["role"] + ["iam:PolicyARN", "iam:PermissionsBoundary"],
+    AttachInput,
+    resolve::<Role>,
+    attach::<Role, _>
+);
+operation!(
+    "iam",
+    DetachRolePolicy,
+    ["role"] + ["iam:PolicyARN", "iam:PermissionsBoundary"],
+    AttachInput,
+    resolve::<Role>,
+    detach::<Role, _>
+);
 operation!("iam", ListAttachedRolePolicies, ["role"], EntityInput, entity::resolve::<Role>, list::<Role, _>);
 operation!(
     "iam",

@@ -86,33 +86,35 @@ async fn details(cx: &Cx, permit: Permit<GetAccountAuthorizationDetails>, input:
     let mut found: Vec<(String, (&str, Value))> = Vec::new();
     if input.wants("User") {
         for it in entity::all::<User>(cx, &scope).await? {
-            found.push((format!("1{}", it.arn), ("UserDetailList", user(cx, &scope, &it).await?)));
+            found.push((format!("1{}", it.name), ("UserDetailList", user(cx, &scope, &it).await?)));
         }
     }
     if input.wants("Group") {
         for it in entity::all::<Group>(cx, &scope).await? {
-            found.push((format!("2{}", it.arn), ("GroupDetailList", with_policies(render::group(&it), "GroupPolicyList", &it.policies))));
+            found.push((format!("2{}", it.name), ("GroupDetailList", with_policies(render::group(&it), "GroupPolicyList", &it.policies))));
         }
     }
     if input.wants("Role") {
         for it in entity::all::<Role>(cx, &scope).await? {
-            found.push((format!("3{}", it.arn), ("RoleDetailList", role(cx, &scope, &it).await?)));
+            found.push((format!("3{}", it.name), ("RoleDetailList", role(cx, &scope, &it).await?)));
         }
     }
     let usage = Usage::of(cx, &scope).await?;
     if input.wants("LocalManagedPolicy") {
         for it in entity::all::<ManagedPolicy>(cx, &scope).await? {
-            found.push((format!("4{}", it.arn), ("Policies", policy(&it, &usage))));
+            found.push((format!("4{}", it.name), ("Policies", policy(&it, &usage))));
         }
     }
     if input.wants("AWSManagedPolicy") {
         // Of AWS's policies only those that are in use.
         for it in policies::used(&usage).into_iter().filter_map(managed::find) {
-            found.push((format!("5{}", it.arn), ("Policies", policy(&it.as_stored(), &usage))));
+            found.push((format!("5{}", attached::key(it.arn.as_str())), ("Policies", policy(&it.as_stored(), &usage))));
         }
     }
-    let page = crate::page::page(found, input.marker.as_deref(), input.max_items.unwrap_or(quota::PAGE)).map_err(|_| error::bad_marker())?;
-    let mut output = json!({ "UserDetailList": [], "GroupDetailList": [], "RoleDetailList": [], "Policies": [], "IsTruncated": page.next.is_some() });
+    let page =
+        crate::page::page(found, input.marker.as_deref(), input.max_items.unwrap_or(quota::PAGE)).map_err(|_| error::bad_marker())?;
+    let mut output =
+        json!({ "UserDetailList": [], "GroupDetailList": [], "RoleDetailList": [], "Policies": [], "IsTruncated": page.next.is_some() });
     for (member, value) in page.items {
         if let Some(list) = output[member].as_array_mut() {
             list.push(value);

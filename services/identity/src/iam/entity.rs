@@ -53,6 +53,8 @@ pub(crate) trait Holder: Entity {
     const ATTACH_QUOTA: &'static str;
     fn policies(&self) -> &Policies;
     fn policies_mut(&mut self) -> &mut Policies;
+    /// The permissions boundary in force; groups have none.
+    fn boundary(&self) -> Option<&String>;
 }
 
 /// A user or a role: may have a permissions boundary.
@@ -87,16 +89,32 @@ macro_rules! entity {
     };
 }
 
-entity!(User, kind::USER, "user", ("UsersPerAccount", quota::USERS), |user| Some(&mut user.tags), "User with name {name} already exists.", {});
+entity!(
+    User,
+    kind::USER,
+    "user",
+    ("UsersPerAccount", quota::USERS),
+    |user| Some(&mut user.tags),
+    "User with name {name} already exists.",
+    {}
+);
 entity!(Group, kind::GROUP, "group", ("GroupsPerAccount", quota::GROUPS), |_group| None, "Group with name {name} already exists.", {});
-entity!(Role, kind::ROLE, "role", ("RolesPerAccount", quota::ROLES), |role| Some(&mut role.tags), "Role with name {name} already exists.", {
-    fn modifiable(&self) -> Result<()> {
-        match self.linked_service {
-            Some(_) => Err(error::unmodifiable(&self.name)),
-            None => Ok(()),
+entity!(
+    Role,
+    kind::ROLE,
+    "role",
+    ("RolesPerAccount", quota::ROLES),
+    |role| Some(&mut role.tags),
+    "Role with name {name} already exists.",
+    {
+        fn modifiable(&self) -> Result<()> {
+            match self.linked_service {
+                Some(_) => Err(error::unmodifiable(&self.name)),
+                None => Ok(()),
+            }
         }
     }
-});
+);
 entity!(
     ManagedPolicy,
     kind::POLICY,
@@ -124,7 +142,7 @@ entity!(
 );
 
 macro_rules! holder {
-    ($type:ty, $inline:expr, $quota:literal) => {
+    ($type:ty, $inline:expr, $quota:literal, |$this:ident| $boundary:expr) => {
         impl Holder for $type {
             const INLINE: usize = $inline;
             const ATTACH_QUOTA: &'static str = $quota;
@@ -134,12 +152,16 @@ macro_rules! holder {
             fn policies_mut(&mut self) -> &mut Policies {
                 &mut self.policies
             }
+            fn boundary(&self) -> Option<&String> {
+                let $this = self;
+                $boundary
+            }
         }
     };
 }
-holder!(User, quota::USER_INLINE, "PoliciesPerUser");
-holder!(Group, quota::GROUP_INLINE, "PoliciesPerGroup");
-holder!(Role, quota::ROLE_INLINE, "PoliciesPerRole");
+holder!(User, quota::USER_INLINE, "PoliciesPerUser", |user| user.boundary.as_ref());
+holder!(Group, quota::GROUP_INLINE, "PoliciesPerGroup", |_group| None);
+holder!(Role, quota::ROLE_INLINE, "PoliciesPerRole", |role| role.boundary.as_ref());
 
 impl Bounded for User {
     fn boundary_mut(&mut self) -> &mut Option<String> {
@@ -245,6 +267,14 @@ pub(crate) async fn on<E: Entity>(cx: &Cx, action: &'static str, name: &str) -> 
     let found = find::<E>(cx, &cx.global(), name).await?;
     let arn = found.map_or_else(|| arn_of::<E>(&cx.caller.account, "/", name), |(_, entity)| entity.arn().clone());
     Ok(Check::on(action, arn))
+}
+
+/// The same for changes of its policies, which may be made to depend on the boundary in force: a
+/// delegated administrator who may only touch identities below a certain boundary.
+pub(crate) async fn on_holder<E: Holder>(cx: &Cx, action: &'static str, name: &str) -> Result<Check> {
+    let found = find::<E>(cx, &cx.global(), name).await?;
+    let boundary = found.as_ref().and_then(|(_, entity)| entity.boundary().cloned());
+    Ok(on::<E>(cx, action, name).await?.key_if("iam:PermissionsBoundary", boundary))
 }
 
 /// The name of an entity, under whichever member the operation has it, and what lists of its parts take.

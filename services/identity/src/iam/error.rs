@@ -2,6 +2,7 @@
 
 use tenantry_core::AwsError;
 use tenantry_policy::Malformed;
+use tenantry_store::CommitError;
 
 /// 404: there is no such thing.
 pub(crate) fn no_such_entity(message: impl Into<String>) -> AwsError {
@@ -70,12 +71,28 @@ pub(crate) fn malformed_text(message: &str) -> AwsError {
 
 /// 400: a role that belongs to a service.
 pub(crate) fn unmodifiable(role: &str) -> AwsError {
-    AwsError::new(400, "UnmodifiableEntity", format!("Cannot perform the operation on the protected role '{role}' - this role is only modifiable by AWS"))
+    AwsError::new(
+        400,
+        "UnmodifiableEntity",
+        format!("Cannot perform the operation on the protected role '{role}' - this role is only modifiable by AWS"),
+    )
 }
 
 /// 409: others were faster, again and again.
 pub(crate) fn concurrent() -> AwsError {
-    AwsError::new(409, "ConcurrentModification", "The request was rejected because multiple requests to change this object were submitted simultaneously. Wait a few minutes and submit your request again.")
+    AwsError::new(
+        409,
+        "ConcurrentModification",
+        "The request was rejected because multiple requests to change this object were submitted simultaneously. Wait a few minutes and submit your request again.",
+    )
+}
+
+/// Of a commit that is not tried again: 409 where another was faster, internal where the store failed.
+pub(crate) fn lost(error: CommitError) -> AwsError {
+    match error {
+        CommitError::Store(fault) => fault.into(),
+        _ => concurrent(),
+    }
 }
 
 /// 400: not a page token of ours.

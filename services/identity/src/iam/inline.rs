@@ -29,6 +29,10 @@ async fn resolve<E: Holder>(cx: &Cx, action: &'static str, input: &InlineInput) 
     Ok(entity::on::<E>(cx, action, &input.entity).await?.into())
 }
 
+async fn resolve_change<E: Holder>(cx: &Cx, action: &'static str, input: &InlineInput) -> Result<Checks> {
+    Ok(entity::on_holder::<E>(cx, action, &input.entity).await?.into())
+}
+
 async fn put<E: Holder, O: Operation>(cx: &Cx, permit: Permit<O>, input: InlineInput) -> Result<Reply> {
     document::identity(&input.policy_document)?;
     entity::change::<E, _>(cx, &permit.global(), &input.entity, |it, _| {
@@ -37,7 +41,12 @@ async fn put<E: Holder, O: Operation>(cx: &Cx, permit: Permit<O>, input: InlineI
         inline.insert(input.policy_name.clone(), input.policy_document.clone());
         let size: usize = inline.values().map(|text| document::size(text)).sum();
         if size > E::INLINE {
-            return Err(error::limit_exceeded(format!("Maximum policy size of {} bytes exceeded for {} {}", E::INLINE, E::NOUN, it.name())));
+            return Err(error::limit_exceeded(format!(
+                "Maximum policy size of {} bytes exceeded for {} {}",
+                E::INLINE,
+                E::NOUN,
+                it.name()
+            )));
         }
         Ok(())
     })
@@ -70,22 +79,22 @@ async fn list<E: Holder, O: Operation>(cx: &Cx, permit: Permit<O>, input: Entity
     entity::answer("PolicyNames", items, input.marker.as_deref(), input.max_items)
 }
 
-operation!("iam", PutUserPolicy, ["user"], InlineInput, resolve::<User>, put::<User, _>);
+operation!("iam", PutUserPolicy, ["user"] + ["iam:PermissionsBoundary"], InlineInput, resolve_change::<User>, put::<User, _>);
 operation!("iam", GetUserPolicy, ["user"], InlineInput, resolve::<User>, |cx, permit, input| get::<User, _>(cx, permit, input, "UserName"));
-operation!("iam", DeleteUserPolicy, ["user"], InlineInput, resolve::<User>, delete::<User, _>);
+operation!("iam", DeleteUserPolicy, ["user"] + ["iam:PermissionsBoundary"], InlineInput, resolve_change::<User>, delete::<User, _>);
 operation!("iam", ListUserPolicies, ["user"], EntityInput, entity::resolve::<User>, list::<User, _>);
-operation!("iam", PutGroupPolicy, ["group"], InlineInput, resolve::<Group>, put::<Group, _>);
+operation!("iam", PutGroupPolicy, ["group"], InlineInput, resolve_change::<Group>, put::<Group, _>);
 operation!("iam", GetGroupPolicy, ["group"], InlineInput, resolve::<Group>, |cx, permit, input| get::<Group, _>(
     cx,
     permit,
     input,
     "GroupName"
 ));
-operation!("iam", DeleteGroupPolicy, ["group"], InlineInput, resolve::<Group>, delete::<Group, _>);
+operation!("iam", DeleteGroupPolicy, ["group"], InlineInput, resolve_change::<Group>, delete::<Group, _>);
 operation!("iam", ListGroupPolicies, ["group"], EntityInput, entity::resolve::<Group>, list::<Group, _>);
-operation!("iam", PutRolePolicy, ["role"], InlineInput, resolve::<Role>, put::<Role, _>);
+operation!("iam", PutRolePolicy, ["role"] + ["iam:PermissionsBoundary"], InlineInput, resolve_change::<Role>, put::<Role, _>);
 operation!("iam", GetRolePolicy, ["role"], InlineInput, resolve::<Role>, |cx, permit, input| get::<Role, _>(cx, permit, input, "RoleName"));
-operation!("iam", DeleteRolePolicy, ["role"], InlineInput, resolve::<Role>, delete::<Role, _>);
+operation!("iam", DeleteRolePolicy, ["role"] + ["iam:PermissionsBoundary"], InlineInput, resolve_change::<Role>, delete::<Role, _>);
 operation!("iam", ListRolePolicies, ["role"], EntityInput, entity::resolve::<Role>, list::<Role, _>);
 
 pub(super) const TABLE: &[OperationRow] = &[

@@ -27,7 +27,12 @@ async fn resolve(cx: &Cx, action: &'static str, input: &OwnInput) -> Result<Chec
 ///
 /// # Errors
 /// Internal, when the key is not JSON.
-pub(crate) fn add(batch: &mut Batch, scope: &Scope, user: &str, now: tenantry_core::Timestamp) -> Result<(AccessKey, tenantry_core::Secret<String>)> {
+pub(crate) fn add(
+    batch: &mut Batch,
+    scope: &Scope,
+    user: &str,
+    now: tenantry_core::Timestamp,
+) -> Result<(AccessKey, tenantry_core::Secret<String>)> {
     let key = AccessKey { id: Ids::access_key("AKIA"), user: user.to_owned(), status: "Active".to_owned(), created: now };
     let secret = Ids::secret_key();
     batch.claim_unique(directory::ACCESS_KEY_NAMES, key.id.clone(), scope.account.to_string());
@@ -96,7 +101,7 @@ async fn update(cx: &Cx, permit: Permit<UpdateAccessKey>, input: KeyInput) -> Re
     row.set_body(&key)?;
     let mut batch = Batch::new();
     batch.update(row.at(cx.now()));
-    cx.commit(batch).await.map_err(|_| error::concurrent())?;
+    cx.commit(batch).await.map_err(error::lost)?;
     Ok(Reply::empty())
 }
 
@@ -107,7 +112,7 @@ async fn delete(cx: &Cx, permit: Permit<DeleteAccessKey>, input: KeyInput) -> Re
     batch.delete(kind::ACCESS_KEY, &scope, key.id.clone(), Expect::Version(row.version));
     batch.release_unique(directory::ACCESS_KEY_NAMES, key.id.clone());
     batch.delete_secret(directory::secret_id(&key.id));
-    cx.commit(batch).await.map_err(|_| error::concurrent())?;
+    cx.commit(batch).await.map_err(error::lost)?;
     Ok(Reply::empty())
 }
 

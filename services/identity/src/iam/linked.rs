@@ -76,13 +76,16 @@ async fn resolve_create(cx: &Cx, action: &'static str, input: &CreateInput) -> R
 }
 
 async fn create(cx: &Cx, permit: Permit<CreateServiceLinkedRole>, input: CreateInput) -> Result<Reply> {
-    let name = input.role_name().ok_or_else(|| error::invalid_input(format!("{} does not support service-linked roles.", input.service)))?;
+    let name =
+        input.role_name().ok_or_else(|| error::invalid_input(format!("{} does not support service-linked roles.", input.service)))?;
     if input.custom_suffix.is_some() && !SUFFIXED.contains(&input.service.as_str()) {
         return Err(error::invalid_input(format!("Custom suffix is not allowed for {}", input.service)));
     }
     let scope = permit.global();
     if entity::find::<Role>(cx, &scope, &name).await?.is_some() {
-        return Err(error::invalid_input(format!("Service role name {name} has been taken in this account, please try a different suffix.")));
+        return Err(error::invalid_input(format!(
+            "Service role name {name} has been taken in this account, please try a different suffix."
+        )));
     }
     let path = input.path();
     let trust = json!({ "Version": "2012-10-17", "Statement": [{

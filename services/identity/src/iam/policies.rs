@@ -12,6 +12,7 @@ use tenantry_kernel::{
 use tenantry_store::{Batch, CommitError, Expect, Row};
 
 use super::{
+    attached::key as attached_key,
     document,
     entity::{self, Entity, arn_of, row_id},
     error, quota,
@@ -61,7 +62,11 @@ pub(crate) async fn find(cx: &Cx, scope: &Scope, arn: &str) -> Result<ManagedPol
 /// `NoSuchEntity`, `AccessDenied`.
 pub(crate) async fn must_be_ours(cx: &Cx, scope: &Scope, arn: &str) -> Result<()> {
     if managed::find(arn).is_some() {
-        return Err(tenantry_core::AwsError::new(403, "AccessDenied", format!("The policy {arn} is managed by AWS and cannot be changed.")));
+        return Err(tenantry_core::AwsError::new(
+            403,
+            "AccessDenied",
+            format!("The policy {arn} is managed by AWS and cannot be changed."),
+        ));
     }
     stored(cx, scope, arn).await?.map(drop).ok_or_else(|| error::policy_not_found(arn))
 }
@@ -178,7 +183,9 @@ async fn delete(cx: &Cx, permit: Permit<DeletePolicy>, input: PolicyInput) -> Re
     must_be_ours(cx, &scope, &input.policy_arn).await?;
     // The row is read before the search and must still be the same at the end: see `attached`.
     for _ in 0..entity::ATTEMPTS {
-        let Some((row, policy)) = stored(cx, &scope, &input.policy_arn).await? else { return Err(error::policy_not_found(&input.policy_arn)) };
+        let Some((row, policy)) = stored(cx, &scope, &input.policy_arn).await? else {
+            return Err(error::policy_not_found(&input.policy_arn));
+        };
         if Usage::of(cx, &scope).await?.counts(&input.policy_arn) != (0, 0) {
             return Err(error::delete_conflict("Cannot delete a policy attached to entities."));
         }
@@ -234,7 +241,7 @@ async fn list(cx: &Cx, permit: Permit<ListPolicies>, input: ListInput) -> Result
             Some(_) => boundaries > 0,
             None => !input.only_attached || attached + boundaries > 0,
         };
-        used.then(|| (policy.arn.to_string(), render::policy(policy, attached, boundaries, Detail::Listed)))
+        used.then(|| (attached_key(policy.arn.as_str()), render::policy(policy, attached, boundaries, Detail::Listed)))
     });
     entity::answer("Policies", listed.collect(), input.marker.as_deref(), input.max_items)
 }
@@ -277,23 +284,33 @@ async fn entities(cx: &Cx, permit: Permit<ListEntitiesForPolicy>, input: Entitie
     let mut found: Vec<(String, (&str, Value))> = Vec::new();
     if input.wants(Group::NOUN) {
         let groups = entity::all::<Group>(cx, &scope).await?;
-        found.extend(groups.iter().filter(|it| input.names(&it.path, &it.policies.attached, None)).map(|it| {
-            (format!("group/{}", it.name), ("PolicyGroups", json!({ "GroupName": it.name, "GroupId": it.id })))
-        }));
+        found.extend(
+            groups
+                .iter()
+                .filter(|it| input.names(&it.path, &it.policies.attached, None))
+                .map(|it| (format!("group/{}", it.name), ("PolicyGroups", json!({ "GroupName": it.name, "GroupId": it.id })))),
+        );
     }
     if input.wants(User::NOUN) {
         let users = entity::all::<User>(cx, &scope).await?;
-        found.extend(users.iter().filter(|it| input.names(&it.path, &it.policies.attached, it.boundary.as_ref())).map(|it| {
-            (format!("user/{}", it.name), ("PolicyUsers", json!({ "UserName": it.name, "UserId": it.id })))
-        }));
+        found.extend(
+            users
+                .iter()
+                .filter(|it| input.names(&it.path, &it.policies.attached, it.boundary.as_ref()))
+                .map(|it| (format!("user/{}", it.name), ("PolicyUsers", json!({ "UserName": it.name, "UserId": it.id })))),
+        );
     }
     if input.wants(Role::NOUN) {
         let roles = entity::all::<Role>(cx, &scope).await?;
-        found.extend(roles.iter().filter(|it| input.names(&it.path, &it.policies.attached, it.boundary.as_ref())).map(|it| {
-            (format!("role/{}", it.name), ("PolicyRoles", json!({ "RoleName": it.name, "RoleId": it.id })))
-        }));
+        found.extend(
+            roles
+                .iter()
+                .filter(|it| input.names(&it.path, &it.policies.attached, it.boundary.as_ref()))
+                .map(|it| (format!("role/{}", it.name), ("PolicyRoles", json!({ "RoleName": it.name, "RoleId": it.id })))),
+        );
     }
-    let page = crate::page::page(found, input.marker.as_deref(), input.max_items.unwrap_or(quota::PAGE)).map_err(|_| error::bad_marker())?;
+    let page =
+        crate::page::page(found, input.marker.as_deref(), input.max_items.unwrap_or(quota::PAGE)).map_err(|_| error::bad_marker())?;
     let mut output = json!({ "PolicyGroups": [], "PolicyUsers": [], "PolicyRoles": [], "IsTruncated": page.next.is_some() });
     for (member, value) in page.items {
         if let Some(list) = output[member].as_array_mut() {

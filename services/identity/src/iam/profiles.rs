@@ -86,7 +86,7 @@ async fn delete(cx: &Cx, permit: Permit<DeleteInstanceProfile>, input: EntityInp
     let mut batch = Batch::new();
     batch.delete(kind::PROFILE, &scope, row.id, Expect::Version(row.version));
     batch.set_tags(profile.arn.as_str(), Vec::new());
-    cx.commit(batch).await.map_err(|_| error::concurrent())?;
+    cx.commit(batch).await.map_err(error::lost)?;
     Ok(Reply::empty())
 }
 

@@ -18,7 +18,7 @@ pub(crate) enum Detail {
 
 fn boundary(value: &mut Value, boundary: Option<&String>) {
     if let Some(arn) = boundary {
-        value["PermissionsBoundary"] = json!({ "PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": arn });
+        value["PermissionsBoundary"] = json!({ "PermissionsBoundaryType": "PermissionsBoundaryPolicy", "PermissionsBoundaryArn": arn });
     }
 }
 
@@ -56,16 +56,12 @@ pub(crate) async fn role(cx: &Cx, role: &Role, detail: Detail) -> Result<Value> 
     if detail == Detail::Full {
         boundary(&mut value, role.boundary.as_ref());
         tags(&mut value, &role.tags);
-        value["RoleLastUsed"] = last_used(role);
+        // Where nothing is recorded nothing is said: an empty member would mean "never used".
+        if let Some((when, region)) = &role.last_used {
+            value["RoleLastUsed"] = json!({ "LastUsedDate": when, "Region": region });
+        }
     }
     Ok(value)
-}
-
-pub(crate) fn last_used(role: &Role) -> Value {
-    match &role.last_used {
-        Some((when, region)) => json!({ "LastUsedDate": when, "Region": region }),
-        None => json!({}),
-    }
 }
 
 pub(crate) async fn profile(cx: &Cx, profile: &Profile, of: Option<&Role>) -> Result<Value> {

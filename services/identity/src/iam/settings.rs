@@ -49,7 +49,9 @@ async fn create_alias(cx: &Cx, permit: Permit<CreateAccountAlias>, input: AliasI
     batch.put(Row::new(ALIAS, &scope, input.account_alias.clone(), cx.now()), Expect::Any);
     match cx.commit(batch).await {
         Ok(()) => Ok(Reply::empty()),
-        Err(CommitError::UniqueTaken { .. }) => Err(error::already_exists(format!("The account alias {} already exists.", input.account_alias))),
+        Err(CommitError::UniqueTaken { .. }) => {
+            Err(error::already_exists(format!("The account alias {} already exists.", input.account_alias)))
+        }
         Err(other) => Err(other.into()),
     }
 }
@@ -61,8 +63,11 @@ async fn delete_alias(cx: &Cx, permit: Permit<DeleteAccountAlias>, input: AliasI
     let mut batch = Batch::new();
     batch.delete(ALIAS, &scope, input.account_alias.clone(), Expect::Present);
     batch.release_unique(ALIAS_NAMES, input.account_alias.clone());
-    cx.commit(batch).await.map_err(|_| missing())?;
-    Ok(Reply::empty())
+    match cx.commit(batch).await {
+        Ok(()) => Ok(Reply::empty()),
+        Err(CommitError::NotFound { .. }) => Err(missing()),
+        Err(other) => Err(other.into()),
+    }
 }
 
 #[derive(Deserialize)]

@@ -13,7 +13,9 @@ use tenantry_kernel::{
     Check, Checks, Cx, OperationRow, Permit, Reply,
     directory::{Group, Role, User},
 };
-use tenantry_policy::{Attached, Attachment, Cause, Context, Decision, Explanation, Layers, Outcome, Policy, PolicyKind, Principal, Request, Verdict};
+use tenantry_policy::{
+    Attached, Attachment, Cause, Context, Decision, Explanation, Layers, Outcome, Policy, PolicyKind, Principal, Request, Verdict,
+};
 
 use super::{entity, error};
 use crate::operation::operation;
@@ -85,6 +87,15 @@ fn identity_arn(text: &str) -> Result<Arn> {
     arn.ok_or_else(|| error::invalid_input(format!("Invalid Entity Arn: {text} does not clearly define entity type and name.")))
 }
 
+/// A principal of the caller's own account: others are not told apart.
+async fn own_caller(cx: &Cx, account: &AccountId, arn: &str) -> Result<Principal> {
+    let arn = identity_arn(arn)?;
+    if arn.account() != account.as_str() {
+        return Err(error::invalid_input(format!("CallerArn {arn} is not of this account.")));
+    }
+    Ok(cx.kernel.caller_of(arn.as_str()).await?.principal)
+}
+
 impl Simulation {
     /// What both operations take: given policies, resource policy, context.
     fn new(principal: Principal, input: &Input) -> Result<Self> {
@@ -143,8 +154,7 @@ impl Simulation {
     fn judge(&self, action: &str, resource: &str, missing: &BTreeSet<String>) -> Value {
         let of_arn = Arn::parse(resource).ok().map(|arn| arn.account().to_owned()).filter(|account| AccountId::is_valid(account));
         let owner = self.owner.clone().or(of_arn);
-        let request =
-            Request { action, resource, resource_account: owner.as_deref(), principal: &self.principal, context: &self.context };
+        let request = Request { action, resource, resource_account: owner.as_deref(), principal: &self.principal, context: &self.context };
         let layers = Layers {
             identity: &self.identity,
             boundary: self.boundary.as_ref(),
@@ -223,7 +233,7 @@ async fn resolve_custom(_: &Cx, action: &'static str, _: &Input) -> Result<Check
 
 async fn custom(cx: &Cx, permit: Permit<SimulateCustomPolicy>, input: Input) -> Result<Reply> {
     let principal = match &input.caller_arn {
-        Some(arn) => cx.kernel.caller_of(identity_arn(arn)?.as_str()).await?.principal,
+        Some(arn) => own_caller(cx, permit.account(), arn).await?,
         // Nobody in particular, of this account: given policies name no principal.
         None => {
             let account = permit.account().as_str();
@@ -258,9 +268,11 @@ async fn principal(cx: &Cx, permit: Permit<SimulatePrincipalPolicy>, input: Inpu
     }
     let subject = if group { None } else { Some(cx.kernel.caller_of(source.as_str()).await?) };
     let as_whom = match (&input.caller_arn, &subject) {
-        (Some(arn), _) => cx.kernel.caller_of(identity_arn(arn)?.as_str()).await?.principal,
+        (Some(arn), _) => own_caller(cx, permit.account(), arn).await?,
         (None, Some(caller)) => caller.principal.clone(),
-        (None, None) => Principal::user(permit.account().as_str(), &format!("arn:aws:iam::{}:user/simulated", permit.account()), "AIDASIMULATED"),
+        (None, None) => {
+            Principal::user(permit.account().as_str(), &format!("arn:aws:iam::{}:user/simulated", permit.account()), "AIDASIMULATED")
+        }
     };
     let mut simulation = Simulation::new(as_whom, &input)?;
     match &subject {

@@ -29,7 +29,10 @@ pub(crate) fn check(tags: &[Tag]) -> Result<()> {
     let mut seen = HashSet::new();
     for tag in tags {
         if tag.key.to_ascii_lowercase().starts_with("aws:") {
-            return Err(error::invalid_input(format!("The tag key {} is not allowed: keys that begin with aws: are reserved for system use.", tag.key)));
+            return Err(error::invalid_input(format!(
+                "The tag key {} is not allowed: keys that begin with aws: are reserved for system use.",
+                tag.key
+            )));
         }
         if !seen.insert(tag.key.to_lowercase()) {
             return Err(error::invalid_input("Duplicate tag keys found. Please note that Tag keys are case insensitive."));
@@ -132,8 +135,12 @@ pub(crate) struct PolicyTagsInput {
 async fn list<E: Entity, O: Operation>(cx: &Cx, permit: Permit<O>, input: EntityInput) -> Result<Reply> {
     let mut entity: E = entity::get(cx, &permit.global(), &input.entity).await?;
     let tags = entity.tags_mut().map(std::mem::take).unwrap_or_default();
-    let items = tags.into_iter().map(|tag| (tag.key.clone(), json!(tag))).collect();
-    entity::answer("Tags", items, input.marker.as_deref(), input.max_items)
+    entity::answer("Tags", in_order(&tags), input.marker.as_deref(), input.max_items)
+}
+
+/// Tags by their places: a key can be longer than a marker may be.
+fn in_order(tags: &[Tag]) -> Vec<(String, serde_json::Value)> {
+    tags.iter().enumerate().map(|(at, tag)| (format!("{at:02}"), json!(tag))).collect()
 }
 
 async fn resolve_policy_list(cx: &Cx, action: &'static str, input: &PolicyTagsInput) -> Result<Checks> {
@@ -142,8 +149,7 @@ async fn resolve_policy_list(cx: &Cx, action: &'static str, input: &PolicyTagsIn
 
 async fn policy_list(cx: &Cx, permit: Permit<ListPolicyTags>, input: PolicyTagsInput) -> Result<Reply> {
     let policy = policies::find(cx, &permit.global(), &input.policy_arn).await?;
-    let items = policy.tags.into_iter().map(|tag| (tag.key.clone(), json!(tag))).collect();
-    entity::answer("Tags", items, input.marker.as_deref(), input.max_items)
+    entity::answer("Tags", in_order(&policy.tags), input.marker.as_deref(), input.max_items)
 }
 
 operation!("iam", TagUser, ["user"], TagInput, resolve_tag::<User>, tag::<User, _>);

@@ -57,11 +57,12 @@ async fn bound(cx: &Cx, scope: &Scope, name: &PrincipalName) -> Result<Option<(S
         }
         PrincipalName::Session(arn) => {
             // The session need not exist; its role must. A session's ARN has no path.
-            let role = Arn::parse(arn.as_str()).ok().map(|arn| (arn.account().to_owned(), arn.resource().split('/').nth(1).unwrap_or("").to_owned()));
+            let role = Arn::parse(arn.as_str())
+                .ok()
+                .map(|arn| (arn.account().to_owned(), arn.resource().split('/').nth(1).unwrap_or("").to_owned()));
             let (account, role) = role.ok_or_else(|| invalid("AWS", arn))?;
-            if entity::find::<Role>(cx, &Scope::global(account), &role).await?.is_none_or(|(_, found)| found.name != role) {
-                return Err(invalid("AWS", arn));
-            }
+            let found = entity::find::<Role>(cx, &Scope::global(account), &role).await?.filter(|(_, found)| found.name == role);
+            return found.map(|(_, role)| Some((arn.clone(), role.id))).ok_or_else(|| invalid("AWS", arn));
         }
         PrincipalName::FederatedUser(arn) => {
             let owner = Arn::parse(arn.as_str()).map(|arn| AccountId::from(arn.account())).unwrap_or_default();
@@ -103,7 +104,14 @@ async fn current_id<E: entity::Entity>(cx: &Cx, arn: &str) -> Result<Option<Stri
 pub(crate) async fn shown(cx: &Cx, role: &Role) -> Result<String> {
     let mut gone = BTreeMap::new();
     for (arn, id) in &role.trusted_ids {
-        let current = if arn.contains(":user/") { current_id::<User>(cx, arn).await? } else { current_id::<Role>(cx, arn).await? };
+        let current = match arn.split(':').nth(5).and_then(|resource| resource.split_once('/')) {
+            Some(("user", _)) => current_id::<User>(cx, arn).await?,
+            Some(("assumed-role", session)) => {
+                let (account, role) = (arn.split(':').nth(4).unwrap_or_default(), session.split('/').next().unwrap_or_default());
+                entity::find::<Role>(cx, &Scope::global(account), role).await?.map(|(_, role)| role.id)
+            }
+            _ => current_id::<Role>(cx, arn).await?,
+        };
         if current.as_deref() != Some(id) {
             gone.insert(arn.as_str(), id.clone());
         }

@@ -70,7 +70,9 @@ pub(crate) struct OwnInput {
 /// # Errors
 /// `ValidationError` where no name is given and the caller is no user.
 pub(crate) fn meant(cx: &Cx, name: Option<&String>) -> Result<String> {
-    name.or(cx.caller.user_name.as_ref()).cloned().ok_or_else(|| error::validation("Must specify userName when calling with non-User credentials"))
+    name.or(cx.caller.user_name.as_ref())
+        .cloned()
+        .ok_or_else(|| error::validation("Must specify userName when calling with non-User credentials"))
 }
 
 pub(crate) async fn resolve_own(cx: &Cx, action: &'static str, name: Option<&String>) -> Result<Checks> {
@@ -119,7 +121,9 @@ async fn resolve_update(cx: &Cx, action: &'static str, input: &UpdateInput) -> R
 async fn update(cx: &Cx, permit: Permit<UpdateUser>, input: UpdateInput) -> Result<Reply> {
     let scope = permit.global();
     for _ in 0..entity::ATTEMPTS {
-        let Some((row, mut user)) = entity::find::<User>(cx, &scope, &input.user_name).await? else { return Err(User::missing(&input.user_name)) };
+        let Some((row, mut user)) = entity::find::<User>(cx, &scope, &input.user_name).await? else {
+            return Err(User::missing(&input.user_name));
+        };
         let (old, old_arn) = (row_id(&user.name), user.arn.clone());
         user.path = input.new_path.clone().unwrap_or(user.path);
         user.name = input.new_user_name.clone().unwrap_or(user.name);
@@ -210,7 +214,9 @@ async fn delete(cx: &Cx, permit: Permit<DeleteUser>, input: EntityInput) -> Resu
         }
         match cx.commit(batch).await {
             Ok(()) => return Ok(Reply::empty()),
-            Err(CommitError::NotEmpty { .. }) => return Err(error::delete_conflict("Cannot delete entity, must delete access keys first.")),
+            Err(CommitError::NotEmpty { .. }) => {
+                return Err(error::delete_conflict("Cannot delete entity, must delete access keys first."));
+            }
             Err(CommitError::Conflict { .. }) => {}
             Err(other) => return Err(other.into()),
         }
@@ -221,7 +227,8 @@ async fn delete(cx: &Cx, permit: Permit<DeleteUser>, input: EntityInput) -> Resu
 async fn list(cx: &Cx, permit: Permit<ListUsers>, input: ListInput) -> Result<Reply> {
     let prefix = input.path_prefix.as_deref().unwrap_or("/");
     let users = entity::all::<User>(cx, &permit.global()).await?;
-    let items = users.iter().filter(|user| user.path.starts_with(prefix)).map(|user| (row_id(&user.name), render::user(user, Detail::Listed)));
+    let items =
+        users.iter().filter(|user| user.path.starts_with(prefix)).map(|user| (row_id(&user.name), render::user(user, Detail::Listed)));
     entity::answer("Users", items.collect(), input.marker.as_deref(), input.max_items)
 }
 

@@ -103,7 +103,10 @@ async fn close(cx: &Cx, _: Permit<CloseAccount>, input: AccountInput) -> Result<
     let org = Org::of(cx, Standing::Management).await?;
     let (row, mut account) = find(&org, cx, &input.account_id).await?;
     if account.management {
-        return Err(error::constraint("CANNOT_CLOSE_MANAGEMENT_ACCOUNT", "You attempted to close the management account of the organization."));
+        return Err(error::constraint(
+            "CANNOT_CLOSE_MANAGEMENT_ACCOUNT",
+            "You attempted to close the management account of the organization.",
+        ));
     }
     if account.status != "ACTIVE" {
         return Err(error::named("AccountAlreadyClosedException", "You attempted to close an account that is already closed."));

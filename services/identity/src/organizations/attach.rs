@@ -212,7 +212,10 @@ async fn enable(cx: &Cx, _: Permit<EnablePolicyType>, input: TypeInput) -> Resul
     let org = Org::of(cx, Standing::Management).await?;
     let mut root = root_of(&org, cx, &input).await?;
     if root.enabled_types.contains(&input.policy_type) {
-        return Err(error::named("PolicyTypeAlreadyEnabledException", "The specified policy type is already enabled in the specified root."));
+        return Err(error::named(
+            "PolicyTypeAlreadyEnabledException",
+            "The specified policy type is already enabled in the specified root.",
+        ));
     }
     let full = FULL_ACCESS.iter().find(|(_, _, of_type)| *of_type == input.policy_type).map(|(id, _, _)| (*id).to_owned());
     root.enabled_types.push(input.policy_type);

@@ -51,7 +51,8 @@ async fn disable(cx: &Cx, _: Permit<DisableAWSServiceAccess>, input: ServiceInpu
 
 async fn list_services(cx: &Cx, _: Permit<ListAWSServiceAccessForOrganization>, input: ListInput) -> Result<Reply> {
     let org = Org::of(cx, Standing::Delegate).await?;
-    let items = org.doc.services.iter().map(|(service, since)| (service.clone(), json!({ "ServicePrincipal": service, "DateEnabled": since })));
+    let items =
+        org.doc.services.iter().map(|(service, since)| (service.clone(), json!({ "ServicePrincipal": service, "DateEnabled": since })));
     answer("EnabledServicePrincipals", items.collect(), input.next_token.as_deref(), input.max_results)
 }
 
@@ -84,11 +85,17 @@ async fn register(cx: &Cx, _: Permit<RegisterDelegatedAdministrator>, input: Del
         ));
     }
     if !org.doc.services.contains_key(&input.service_principal) {
-        return Err(error::constraint("SERVICE_ACCESS_NOT_ENABLED", "You attempted to register a delegated administrator before you enabled service access."));
+        return Err(error::constraint(
+            "SERVICE_ACCESS_NOT_ENABLED",
+            "You attempted to register a delegated administrator before you enabled service access.",
+        ));
     }
     let of_service = org.doc.delegates.iter().filter(|delegate| delegate.service == input.service_principal);
     if of_service.clone().any(|delegate| delegate.account == account.id) {
-        return Err(error::named("AccountAlreadyRegisteredException", "The specified account is already a delegated administrator for this AWS service."));
+        return Err(error::named(
+            "AccountAlreadyRegisteredException",
+            "The specified account is already a delegated administrator for this AWS service.",
+        ));
     }
     if of_service.count() >= DELEGATES {
         return Err(error::constraint(
@@ -106,7 +113,10 @@ async fn deregister(cx: &Cx, _: Permit<DeregisterDelegatedAdministrator>, input:
     let before = org.doc.delegates.len();
     org.doc.delegates.retain(|delegate| delegate.service != input.service_principal || delegate.account != input.account_id.as_str());
     if org.doc.delegates.len() == before {
-        return Err(error::named("AccountNotRegisteredException", "The specified account is not a delegated administrator for this AWS service."));
+        return Err(error::named(
+            "AccountNotRegisteredException",
+            "The specified account is not a delegated administrator for this AWS service.",
+        ));
     }
     org.commit(cx, Batch::new()).await?;
     Ok(Reply::empty())
@@ -158,10 +168,15 @@ async fn services_of(cx: &Cx, _: Permit<ListDelegatedServicesForAccount>, input:
     let account = AccountId::from(input.account_id.as_str());
     let own = org.doc.delegates.iter().filter(|delegate| delegate.account == account);
     let items: Vec<_> = own
-        .map(|delegate| (delegate.service.clone(), json!({ "ServicePrincipal": delegate.service, "DelegationEnabledDate": delegate.since })))
+        .map(|delegate| {
+            (delegate.service.clone(), json!({ "ServicePrincipal": delegate.service, "DelegationEnabledDate": delegate.since }))
+        })
         .collect();
     if items.is_empty() {
-        return Err(error::named("AccountNotRegisteredException", "The specified account is not a delegated administrator for this AWS service."));
+        return Err(error::named(
+            "AccountNotRegisteredException",
+            "The specified account is not a delegated administrator for this AWS service.",
+        ));
     }
     answer("DelegatedServices", items, input.next_token.as_deref(), input.max_results)
 }

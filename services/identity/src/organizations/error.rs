@@ -55,5 +55,8 @@ pub(crate) fn constraint(reason: &'static str, message: &str) -> AwsError {
     error("ConstraintViolationException", message).with("Reason", reason)
 }
 pub(crate) fn bad_token() -> AwsError {
-    invalid("INVALID_NEXT_TOKEN", "You specified an invalid value for nextToken. You must get the value from the response to a previous call to the API.")
+    invalid(
+        "INVALID_NEXT_TOKEN",
+        "You specified an invalid value for nextToken. You must get the value from the response to a previous call to the API.",
+    )
 }

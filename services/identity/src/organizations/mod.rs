@@ -17,5 +17,13 @@ mod tree;
 use tenantry_kernel::OperationRow;
 
 /// Organizations' operations.
-pub(crate) const TABLES: &[&[OperationRow]] =
-    &[organization::TABLE, tree::TABLE, accounts::TABLE, create_account::TABLE, policies::TABLE, attach::TABLE, tags::TABLE, delegation::TABLE];
+pub(crate) const TABLES: &[&[OperationRow]] = &[
+    organization::TABLE,
+    tree::TABLE,
+    accounts::TABLE,
+    create_account::TABLE,
+    policies::TABLE,
+    attach::TABLE,
+    tags::TABLE,
+    delegation::TABLE,
+];

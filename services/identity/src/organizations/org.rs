@@ -222,7 +222,11 @@ pub(crate) async fn on(cx: &Cx, action: &'static str, ids: &[&str]) -> Result<Ch
     for id in ids {
         let arn = match Org::load(&cx.kernel).await? {
             None => None,
-            Some(org) if id.starts_with("p-") => org.policy(cx, id).await?.map(|(_, policy)| org.policy_arn(&policy)),
+            // One that is not there is named as if it were: the refusal does not tell.
+            Some(org) if id.starts_with("p-") => Some(match org.policy(cx, id).await? {
+                Some((_, policy)) => org.policy_arn(&policy),
+                None => org.own("policy", Some(&format!("service_control_policy/{id}"))),
+            }),
             Some(org) if id.is_empty() => Some(org.arn()),
             Some(org) => Some(org.target_arn(id)),
         };

@@ -141,16 +141,18 @@ async fn delete(cx: &Cx, _: Permit<DeleteOrganization>, _: NoInput) -> Result<Re
         let new = account::row(&account, row.created)?;
         batch.put(new.at(cx.now()), Expect::Version(row.version));
     }
-    cx.commit(batch).await.map_err(|_| error::concurrent())?;
-    Ok(Reply::empty())
+    match cx.commit(batch).await {
+        Ok(()) => Ok(Reply::empty()),
+        Err(CommitError::Store(fault)) => Err(fault.into()),
+        Err(_) => Err(error::concurrent()),
+    }
 }
 
 operation!("organizations", CreateOrganization, ["*"], CreateInput, org::resolve_any, create);
-operation!("organizations", DescribeOrganization, ["*"], NoInput, org::resolve_any, |cx, _: Permit<DescribeOrganization>, _: NoInput| describe(cx));
+operation!("organizations", DescribeOrganization, ["*"], NoInput, org::resolve_any, |cx, _: Permit<DescribeOrganization>, _: NoInput| {
+    describe(cx)
+});
 operation!("organizations", DeleteOrganization, ["*"], NoInput, resolve_own, delete);
 
-pub(super) const TABLE: &[OperationRow] = &[
-    OperationRow::of::<CreateOrganization>(),
-    OperationRow::of::<DescribeOrganization>(),
-    OperationRow::of::<DeleteOrganization>(),
-];
+pub(super) const TABLE: &[OperationRow] =
+    &[OperationRow::of::<CreateOrganization>(), OperationRow::of::<DescribeOrganization>(), OperationRow::of::<DeleteOrganization>()];

@@ -25,7 +25,10 @@ pub(crate) fn check(tags: &[Tag]) -> Result<()> {
     let mut seen = HashSet::new();
     for tag in tags {
         if tag.key.to_ascii_lowercase().starts_with("aws:") {
-            return Err(error::invalid("INVALID_SYSTEM_TAGS_PARAMETER", "You specified a tag key that is a system tag. You can't add, edit, or delete system tag keys."));
+            return Err(error::invalid(
+                "INVALID_SYSTEM_TAGS_PARAMETER",
+                "You specified a tag key that is a system tag. You can't add, edit, or delete system tag keys.",
+            ));
         }
         if !seen.insert(tag.key.as_str()) {
             return Err(error::invalid("DUPLICATE_TAG_KEY", "Tag keys must be unique among the tags attached to the same entity."));

@@ -68,7 +68,10 @@ async fn create(cx: &Cx, _: Permit<CreateOrganizationalUnit>, input: CreateInput
     let org = Org::of(cx, Standing::Management).await?;
     let (_, parent) = org.unit(cx, &input.parent_id).await?.ok_or_else(error::parent_not_found)?;
     if depth(&org, cx, &parent).await? >= DEPTH {
-        return Err(error::constraint("OU_DEPTH_LIMIT_EXCEEDED", "You have exceeded the allowed number of levels of organizational units."));
+        return Err(error::constraint(
+            "OU_DEPTH_LIMIT_EXCEEDED",
+            "You have exceeded the allowed number of levels of organizational units.",
+        ));
     }
     if org.units(cx).await?.len() > UNITS {
         return Err(error::constraint("OU_NUMBER_LIMIT_EXCEEDED", "You have exceeded the allowed number of OUs."));

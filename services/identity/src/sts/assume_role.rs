@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::json;
-use tenantry_core::{AccountId, Arn, Result, Scope, Tag};
+use tenantry_core::{AccountId, Arn, AwsError, Result, Scope, Tag};
 use tenantry_kernel::{
     Check, Checks, Cx, OperationRow, Permit, Reply,
     directory::{Role, Session, SessionKind, kind},
     session_tags,
 };
-use tenantry_policy::{PolicyKind, PrincipalKind};
+use tenantry_policy::{PolicyKind, PrincipalKind, rewrite_principals};
 use tenantry_store::{Batch, Expect, Row};
 
 use super::{credentials, error, packed};
@@ -29,7 +29,8 @@ const HOUR: u32 = 3600;
 /// Trusts an account that cannot exist: account ids here do not begin with a zero. It stands in for
 /// the trust policy of a role that is not there, so that the answer does not tell it from one that
 /// does not trust the caller.
-const NOBODY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"000000000000"},"Action":"sts:AssumeRole"}]}"#;
+const NOBODY: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"000000000000"},"Action":"sts:AssumeRole"}]}"#;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -46,6 +47,10 @@ pub(crate) struct Input {
     transitive_tag_keys: Vec<String>,
     external_id: Option<String>,
     source_identity: Option<String>,
+    serial_number: Option<String>,
+    token_code: Option<String>,
+    #[serde(default)]
+    provided_contexts: Vec<serde_json::Value>,
 }
 
 /// The caller's session, where it is a role's: then this call chains roles.
@@ -71,6 +76,18 @@ async fn find(cx: &Cx, arn: &Arn) -> Result<Option<(Row, Role)>> {
     Ok((role.arn == *arn).then_some((row, role)))
 }
 
+/// The trust policy for this caller. Sessions are named by ARN, which a session of another role of the
+/// same name would have too: where the name was saved for another role than the caller's, it becomes
+/// that role's id, which the caller does not have.
+fn own_namesake(cx: &Cx, role: &Role) -> Result<String> {
+    match role.trusted_ids.get(&cx.caller.arn) {
+        Some(id) if cx.caller.session.is_some() && cx.caller.principal.unique_id.as_ref() != Some(id) => {
+            rewrite_principals(&role.trust, &|name| (name == cx.caller.arn).then(|| id.clone())).map_err(AwsError::internal)
+        }
+        _ => Ok(role.trust.clone()),
+    }
+}
+
 fn role_arn(text: &str) -> Result<Arn> {
     let arn = Arn::parse(text).ok();
     let arn = arn.filter(|arn| arn.service() == "iam" && arn.resource().starts_with("role/") && AccountId::is_valid(arn.account()));
@@ -85,7 +102,7 @@ async fn resolve(cx: &Cx, action: &'static str, input: &Input) -> Result<Checks>
     }
     let arn = role_arn(&input.role_arn)?;
     let (trust, ids, mut tags) = match find(cx, &arn).await? {
-        Some((_, role)) => (role.trust, role.trusted_ids, role.tags),
+        Some((_, role)) => (own_namesake(cx, &role)?, role.trusted_ids, role.tags),
         None => (NOBODY.to_owned(), BTreeMap::new(), Vec::new()),
     };
     // The role's tags as conditions see them: inherited transitive tags have replaced theirs already.
@@ -104,6 +121,8 @@ async fn resolve(cx: &Cx, action: &'static str, input: &Input) -> Result<Checks>
             .key_if("sts:ExternalId", input.external_id.as_deref())
             .key_if("sts:SourceIdentity", identity)
             .request_tags(&input.tags);
+        // The role is IAM's though the action is not.
+        let check = tags.iter().fold(check, |check, tag| check.key(format!("iam:ResourceTag/{}", tag.key), tag.value.as_str()));
         if input.transitive_tag_keys.is_empty() { check } else { check.list("sts:TransitiveTagKeys", input.transitive_tag_keys.clone()) }
     };
     let tagged = !input.tags.is_empty() || !handed_on.is_empty();
@@ -129,7 +148,10 @@ fn tags(input: &Input, role: &Role, handed_on: &[Tag]) -> Result<(Vec<Tag>, Vec<
     packed::check_tags(&input.tags)?;
     let same = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
     if let Some(tag) = input.tags.iter().find(|tag| handed_on.iter().any(|old| same(&old.key, &tag.key))) {
-        return Err(error::validation(format!("The tag key {} is inherited as transitive from the calling session and cannot be passed again.", tag.key)));
+        return Err(error::validation(format!(
+            "The tag key {} is inherited as transitive from the calling session and cannot be passed again.",
+            tag.key
+        )));
     }
     let mut transitive: Vec<String> = handed_on.iter().map(|tag| tag.key.clone()).collect();
     for key in &input.transitive_tag_keys {
@@ -140,7 +162,10 @@ fn tags(input: &Input, role: &Role, handed_on: &[Tag]) -> Result<(Vec<Tag>, Vec<
     }
     let tags = session_tags(&role.tags, &input.tags, handed_on);
     if input.tags.len() + handed_on.len() > packed::TAGS {
-        return Err(error::validation(format!("The number of session tags, inherited ones included, exceeds the limit of {}.", packed::TAGS)));
+        return Err(error::validation(format!(
+            "The number of session tags, inherited ones included, exceeds the limit of {}.",
+            packed::TAGS
+        )));
     }
     Ok((tags, transitive))
 }
@@ -148,10 +173,18 @@ fn tags(input: &Input, role: &Role, handed_on: &[Tag]) -> Result<(Vec<Tag>, Vec<
 async fn handle(cx: &Cx, permit: Permit<AssumeRole>, input: Input) -> Result<Reply> {
     let account = permit.account().clone();
     let arn = role_arn(&input.role_arn)?;
-    let refused = || error::access_denied(format!("User: {} is not authorized to perform: sts:AssumeRole on resource: {arn}", cx.caller.arn));
+    let refused =
+        || error::access_denied(format!("User: {} is not authorized to perform: sts:AssumeRole on resource: {arn}", cx.caller.arn));
     let (row, role) = find(cx, &arn).await?.ok_or_else(refused)?;
     if crate::account::get(cx.kernel.store(), &account).await?.is_none_or(|account| account.status != "ACTIVE") {
         return Err(refused());
+    }
+    // Proofs that this instance cannot check are refused, never taken for good.
+    if input.serial_number.is_some() || input.token_code.is_some() {
+        return Err(error::access_denied("MultiFactorAuthentication failed with invalid MFA one time pass code."));
+    }
+    if !input.provided_contexts.is_empty() {
+        return Err(error::validation("ProvidedContexts are not supported by this instance: leave them out."));
     }
     let source_identity = match (inherited_identity(cx), &input.source_identity) {
         (Some(old), Some(new)) if old != new => {

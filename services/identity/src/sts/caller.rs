@@ -21,7 +21,8 @@ pub(crate) struct GetCallerIdentity;
 impl Operation for GetCallerIdentity {
     const SERVICE: &'static str = "sts";
     const NAME: &'static str = "GetCallerIdentity";
-    const ACCESS: Access = Access::CallerOnly("no permission is needed and none can be taken away: it tells callers what their own credentials say");
+    const ACCESS: Access =
+        Access::CallerOnly("no permission is needed and none can be taken away: it tells callers what their own credentials say");
     type Input = NoInput;
 
     async fn resolve(_: &Cx, _: &NoInput) -> Result<Checks> {
@@ -52,7 +53,8 @@ async fn key_info(cx: &Cx, _: Permit<GetAccessKeyInfo>, input: KeyInput) -> Resu
     // A key is told only while it exists.
     let scope = Scope::global(account.as_str());
     let store = cx.kernel.store();
-    let there = store.get(kind::ACCESS_KEY, &scope, &input.access_key_id).await?.is_some() || store.get(kind::SESSION, &scope, &input.access_key_id).await?.is_some();
+    let there = store.get(kind::ACCESS_KEY, &scope, &input.access_key_id).await?.is_some()
+        || store.get(kind::SESSION, &scope, &input.access_key_id).await?.is_some();
     if !there {
         return Err(error::validation("The access key id is not known to this instance."));
     }

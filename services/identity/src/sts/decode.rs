@@ -42,11 +42,16 @@ fn decoded(stored: &Value) -> Value {
         .filter(|layer| layer["verdict"] == "explicit-deny")
         .map(|layer| json!({ "statementId": layer["sid"].as_str().unwrap_or(""), "effect": "DENY", "statement": layer["statement"] }))
         .collect();
-    let conditions: Vec<Value> = explanation["context"].as_object().into_iter().flatten().map(|(key, value)| {
-        let one = std::slice::from_ref(value);
-        let values: Vec<Value> = value.as_array().map_or(one, Vec::as_slice).iter().map(|value| json!({ "value": value })).collect();
-        json!({ "key": key, "values": { "items": values } })
-    }).collect();
+    let conditions: Vec<Value> = explanation["context"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| {
+            let one = std::slice::from_ref(value);
+            let values: Vec<Value> = value.as_array().map_or(one, Vec::as_slice).iter().map(|value| json!({ "value": value })).collect();
+            json!({ "key": key, "values": { "items": values } })
+        })
+        .collect();
     json!({
         "allowed": false,
         "explicitDeny": decision["outcome"] == "explicit-deny",

@@ -10,6 +10,7 @@ mod organizations;
 mod policies;
 mod roles;
 mod sessions;
+mod signed;
 mod simulate;
 mod sts;
 mod users;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tenantry_core::{AccountId, AwsError, Region, Result, Scope, Timestamp};
+use tenantry_core::{AccountId, AwsError, Region, Result, Scope, Secret, Timestamp};
 use tenantry_kernel::{
     Caller, Kernel, ManualClock,
     directory::{Session, kind},
@@ -22,6 +22,8 @@ pub struct World {
     /// The administrator of the management account.
     pub admin: Caller,
     pub account: AccountId,
+    /// The administrator's secret access key.
+    pub secret: Secret<String>,
     dir: PathBuf,
 }
 
@@ -56,7 +58,7 @@ impl World {
             .build();
         let mut admin = kernel.caller_of(&format!("arn:aws:iam::{}:user/administrator", first.account)).await.unwrap();
         admin.access_key = first.access_key;
-        Self { kernel, clock, admin, account: first.account, dir }
+        Self { kernel, clock, admin, account: first.account, secret: first.secret, dir }
     }
 
     pub async fn call(&self, caller: &Caller, service: &'static str, operation: &str, input: Value) -> Result<Value> {
@@ -72,7 +74,9 @@ impl World {
     }
 
     pub async fn org(&self, operation: &str, input: Value) -> Value {
-        self.call(&self.admin, "organizations", operation, input.clone()).await.unwrap_or_else(|error| panic!("{operation} {input}: {error}"))
+        self.call(&self.admin, "organizations", operation, input.clone())
+            .await
+            .unwrap_or_else(|error| panic!("{operation} {input}: {error}"))
     }
 
     /// Code and status of a refusal.

@@ -7,6 +7,8 @@ pub(crate) mod acl;
 pub(crate) mod configuration;
 pub(crate) mod create;
 pub(crate) mod encryption;
+pub(crate) mod expire;
+pub(crate) mod lifecycle;
 pub(crate) mod policy;
 pub(crate) mod public;
 pub(crate) mod tagging;
@@ -14,7 +16,7 @@ pub(crate) mod tagging;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tenantry_core::{AccountId, Arn, AwsError, Region, Result, Scope, Timestamp};
-use tenantry_kernel::{Check, Cx, Operation, Permit};
+use tenantry_kernel::{Check, Cx, Kernel, Operation, Permit};
 use tenantry_policy::PrincipalKind;
 use tenantry_store::{Batch, CommitError, Kind, Row};
 
@@ -116,12 +118,12 @@ impl Bucket {
 
     /// For `handle`: the bucket again, in the scope that was authorized.
     pub async fn permitted<O: Operation>(cx: &Cx, permit: &Permit<O>, name: &str) -> Result<Self> {
-        Self::in_scope(cx, &permit.global(), name).await
+        Self::in_scope(&cx.kernel, &permit.global(), name).await
     }
 
     /// The bucket in its owner's scope.
-    pub async fn in_scope(cx: &Cx, scope: &Scope, name: &str) -> Result<Self> {
-        let row = cx.kernel.store().get(BUCKET, scope, name).await?;
+    pub async fn in_scope(kernel: &Kernel, scope: &Scope, name: &str) -> Result<Self> {
+        let row = kernel.store().get(BUCKET, scope, name).await?;
         Self::of_row(row.ok_or_else(|| error::no_such_bucket(name))?)
     }
 
@@ -182,12 +184,56 @@ impl Bucket {
             batch.update(self.row.clone().at(cx.now()).with(&self.settings)?);
             match cx.commit(batch).await {
                 Ok(()) => return Ok(()),
-                Err(CommitError::Conflict { .. }) => self = Self::in_scope(cx, &self.row.scope.clone(), &self.name).await?,
+                Err(CommitError::Conflict { .. }) => self = Self::in_scope(&cx.kernel, &self.row.scope.clone(), &self.name).await?,
                 Err(other) => return Err(other.into()),
             }
         }
         Err(error::conflict())
     }
+}
+
+/// Who writes: an operation, with its audit event, or the platform's own work.
+#[derive(Clone, Copy)]
+pub(crate) enum Hand<'a> {
+    Call(&'a Cx),
+    /// With the name of the work.
+    Platform(&'a Kernel, &'static str),
+}
+
+impl Hand<'_> {
+    pub fn kernel(&self) -> &Kernel {
+        match self {
+            Self::Call(cx) => &cx.kernel,
+            Self::Platform(kernel, _) => kernel,
+        }
+    }
+    pub fn now(&self) -> Timestamp {
+        self.kernel().now()
+    }
+    /// Commits with an audit event about `resource`.
+    pub async fn commit(&self, mut batch: Batch, resource: &Arn) -> std::result::Result<(), CommitError> {
+        match self {
+            Self::Call(cx) => cx.commit(batch).await,
+            Self::Platform(kernel, work) => {
+                let event = serde_json::json!({
+                    "time": kernel.now(),
+                    "service": "s3",
+                    "operation": work,
+                    "principal": "s3.amazonaws.com",
+                    "resource": resource,
+                    "outcome": "allowed",
+                });
+                batch.event(kernel.now(), &event);
+                kernel.store().commit(batch).await
+            }
+        }
+    }
+}
+
+/// The check of an operation that names a bucket and nothing else.
+pub(crate) async fn checked(cx: &Cx, input: &create::BucketInput, action: &'static str) -> Result<tenantry_kernel::Checks> {
+    let bucket = Bucket::named(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    Ok(bucket.check(cx, action, None).into())
 }
 
 /// The condition keys that every S3 request has ("Condition keys for Amazon S3", Service Authorization Reference).

@@ -113,7 +113,7 @@ impl Piece {
         self.number += 1;
         let from = usize::try_from(self.from.saturating_sub(at)).unwrap_or(0).min(clear.len());
         let until = usize::try_from(self.until - at).unwrap_or(usize::MAX).min(clear.len());
-        if until == clear.len() || self.until - at <= clear.len() as u64 { Ok(Some(clear.slice(from..until))) } else { Ok(None) }
+        Ok(Some(clear.slice(from..until)))
     }
 }
 

@@ -80,8 +80,8 @@ operation!(DeleteModel, ["model"], Value, resolve_named, delete);
 async fn resolve_create(cx: &Cx, action: &'static str, input: &Value) -> Result<Checks> {
     let arn = arn(&cx.scope(), text(input, "ModelName"));
     let tags = tags_of(input, "Tags");
-    let isolated = input["EnableNetworkIsolation"] == json!(true);
-    let mut check = Check::on(action, arn.clone()).request_tags(&tags).key("sagemaker:NetworkIsolation", isolated.to_string());
+    let isolated = input["EnableNetworkIsolation"].as_bool().map(|on| on.to_string());
+    let mut check = Check::on(action, arn.clone()).request_tags(&tags).key_if("sagemaker:NetworkIsolation", isolated);
     let vpc = &input["VpcConfig"];
     if vpc.is_object() {
         check = check.list("sagemaker:VpcSubnets", texts(&vpc["Subnets"])).list("sagemaker:VpcSecurityGroupIds", texts(&vpc["SecurityGroupIds"]));

@@ -1,15 +1,13 @@
 //! Why a job ended, in AWS's words: `FailureReason`.
 
-use std::{
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::{io::Read, path::Path};
 
 use tenantry_compute::{HostState, WorkStatus, files};
 use tenantry_core::AwsError;
 
 use super::{
     data::TransferError,
+    home::Home,
     record::{Of, Outcome},
     uri::S3Uri,
 };
@@ -56,8 +54,8 @@ pub(crate) fn not_uploaded(error: &TransferError) -> String {
     clip(&format!("ClientError: Artifact upload failed:{text}"))
 }
 
-/// How the user's code ended. `homes` are the hosts' directories that are /opt/ml.
-pub(crate) fn outcome(of: Of, status: &WorkStatus, homes: &[PathBuf]) -> Outcome {
+/// How the user's code ended. `homes` are the hosts'.
+pub(crate) fn outcome(of: Of, status: &WorkStatus, homes: &[Home]) -> Outcome {
     if status.stopped {
         return Outcome::Stopped;
     }
@@ -104,8 +102,9 @@ fn culprit(status: &WorkStatus) -> (usize, i32, bool) {
 }
 
 /// The beginning of a file that a job left for its owner.
-pub(crate) fn said(home: &Path, name: &str) -> Option<String> {
-    let file = files::open(home, Path::new(name)).ok()?;
+pub(crate) fn said(home: &Home, name: &str) -> Option<String> {
+    let (dir, rest) = home.locate(Path::new(name));
+    let file = files::open(dir, &rest).ok()?;
     let mut bytes = Vec::new();
     file.take(4 * MAX_CHARS as u64).read_to_end(&mut bytes).ok()?;
     let text = clip(String::from_utf8_lossy(&bytes).trim());
@@ -131,7 +130,7 @@ mod tests {
         }
     }
 
-    fn failed(of: Of, status: &WorkStatus, homes: &[PathBuf]) -> String {
+    fn failed(of: Of, status: &WorkStatus, homes: &[Home]) -> String {
         match outcome(of, status, homes) {
             Outcome::Failed(reason) => reason,
             other => panic!("{other:?}"),
@@ -157,13 +156,13 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("tenantry-reason-{}", std::process::id()));
         std::fs::create_dir_all(dir.join("output")).unwrap();
         std::fs::write(dir.join("output/failure"), format!("ExecuteUserScriptError:\n{}", "y".repeat(5000))).unwrap();
-        let homes = [PathBuf::from("/nonexistent"), dir.clone()];
+        let homes = [Home::plain(Path::new("/nonexistent")), Home::plain(&dir)];
         let reason = failed(Of::Training, &ended(&[(None, Some(15), false), (Some(1), None, false)]), &homes);
         assert!(reason.starts_with("AlgorithmError: ExecuteUserScriptError:\nyyy") && reason.ends_with("y, exit code: 1"), "{reason}");
         assert_eq!(reason.chars().count(), MAX_CHARS);
         std::fs::remove_file(dir.join("output/failure")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.join("output/failure")).unwrap();
-        assert_eq!(said(&dir, "output/failure"), None, "a link leads nowhere");
+        assert_eq!(said(&homes[1], "output/failure"), None, "a link leads nowhere");
         std::fs::remove_dir_all(dir).unwrap();
     }
 

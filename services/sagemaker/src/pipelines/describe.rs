@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tenantry_core::Result;
 use tenantry_kernel::{Check, Checks, Cx, Permit, Reply};
 
-use super::record::{self, ExecutionRecord, LAST_RUN, PipelineRecord, execution_document, pipeline_document};
+use super::record::{self, ExecutionRecord, PipelineRecord, execution_document, pipeline_document};
 use crate::{error::validation, operation::operation};
 
 #[derive(Deserialize)]
@@ -30,7 +30,7 @@ async fn pipeline(cx: &Cx, permit: Permit<DescribePipeline>, input: PipelineInpu
     let arn = record::pipeline_arn(cx, &input.pipeline_name)?;
     let row = record::pipeline(cx, scope, &arn).await?;
     let pipeline: PipelineRecord = row.body()?;
-    let last_run = cx.kernel.store().get(LAST_RUN, scope, &row.id).await?.map(|row| row.updated);
+    let last_run = record::last_run(&cx.kernel, scope, &row.id).await?;
     let mut document = pipeline_document(&row, &pipeline, last_run);
     document.insert("PipelineDefinition".to_owned(), json!(record::definition_text(&cx.kernel, scope, &row.id).await?));
     Ok(Reply::new(document.into()))

@@ -6,7 +6,7 @@ use tenantry_core::Result;
 use tenantry_flow::pipeline::view;
 use tenantry_kernel::{Check, Checks, Cx, Permit, Reply};
 
-use super::record::{self, ExecutionRecord, LAST_RUN, PipelineRecord, members};
+use super::record::{self, ExecutionRecord, PipelineRecord, members};
 use crate::{
     error::{not_found, validation},
     listing::{self, Filter, Shape},
@@ -52,7 +52,7 @@ async fn pipelines(cx: &Cx, permit: Permit<ListPipelines>, input: PipelinesInput
     let mut summaries = Vec::with_capacity(page.rows.len());
     for row in &page.rows {
         let pipeline: PipelineRecord = row.body()?;
-        let last_run = cx.kernel.store().get(LAST_RUN, permit.scope(), &row.id).await?;
+        let last_run = record::last_run(&cx.kernel, permit.scope(), &row.id).await?;
         summaries.push(Value::from(members([
             ("PipelineArn", Some(json!(pipeline.arn))),
             ("PipelineName", Some(json!(pipeline.name))),
@@ -61,7 +61,7 @@ async fn pipelines(cx: &Cx, permit: Permit<ListPipelines>, input: PipelinesInput
             ("RoleArn", Some(json!(pipeline.role))),
             ("CreationTime", Some(json!(row.created))),
             ("LastModifiedTime", Some(json!(row.updated))),
-            ("LastExecutionTime", last_run.map(|row| json!(row.updated))),
+            ("LastExecutionTime", last_run.map(|time| json!(time))),
         ])));
     }
     Ok(paged("PipelineSummaries", summaries, page.next_token))

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use tenantry_kernel::{OperationRow, Reconciler};
 
-pub(crate) use record::{ExecutionRecord, PipelineRecord, execution_document, pipeline_document};
+pub(crate) use record::{ExecutionRecord, PipelineRecord, execution_document, last_run, members, pipeline_document};
 
 /// The operations of this module.
 #[must_use]

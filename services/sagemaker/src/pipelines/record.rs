@@ -134,6 +134,11 @@ pub(super) async fn execution(cx: &Cx, scope: &Scope, arn: &Arn) -> Result<Row> 
     row.ok_or_else(|| not_found(format!("PipelineExecution '{arn}' does not exist.")))
 }
 
+/// When a pipeline was started last.
+pub(crate) async fn last_run(kernel: &Kernel, scope: &Scope, id: &str) -> Result<Option<Timestamp>> {
+    Ok(kernel.store().get(LAST_RUN, scope, id).await?.map(|row| row.updated))
+}
+
 /// The definition text of a pipeline or an execution.
 pub(super) async fn definition_text(kernel: &Kernel, scope: &Scope, id: &str) -> Result<String> {
     let row = kernel.store().get(DEFINITION, scope, id).await?;

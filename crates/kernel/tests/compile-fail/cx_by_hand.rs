@@ -1,0 +1,9 @@
+//! A call's context, and in it who calls, is made by the kernel.
+use tenantry_core::Region;
+use tenantry_kernel::{Caller, Cx, Kernel, RequestInfo};
+
+fn forge(kernel: Kernel, caller: Caller, request: RequestInfo) -> Cx {
+    Cx { kernel, caller, region: Region::global(), request, operation: ("logs", "DeleteLogGroup"), body: Default::default() }
+}
+
+fn main() {}

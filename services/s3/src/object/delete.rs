@@ -1,0 +1,145 @@
+//! DeleteObject and DeleteObjects.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tenantry_core::{AwsError, Result};
+use tenantry_kernel::{Check, Checks, Cx, Permit, Reply};
+
+use super::{condition::WriteIf, remove::remove};
+use crate::{bucket::{Bucket, Hand}, error, names, operation::operation};
+
+/// Keys of one DeleteObjects.
+pub(crate) const MAX_KEYS: usize = 1000;
+
+operation!(DeleteObject: "s3:DeleteObject" on ["object"] + ["s3:if-match", "s3:VersionId"], DeleteInput, resolve, delete);
+operation!(DeleteObjects: "s3:DeleteObject" on ["object"] + ["s3:if-match", "s3:VersionId"], ManyInput, resolve_many, delete_many);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DeleteInput {
+    bucket: String,
+    key: String,
+    version_id: Option<String>,
+    expected_bucket_owner: Option<String>,
+    if_match: Option<String>,
+    #[serde(rename = "MFA")]
+    mfa: Option<String>,
+}
+
+/// The checks of deleting a key, or one version of it.
+fn checks(cx: &Cx, bucket: &Bucket, key: &str, id: Option<&str>, if_match: Option<&str>) -> Vec<Check> {
+    let keys = |check: Check| check.key_if("s3:VersionId", id).key_if("s3:if-match", if_match);
+    let mut all = vec![keys(bucket.check(cx, "s3:DeleteObject", Some(key)))];
+    if id.is_some() {
+        all.push(keys(bucket.check(cx, "s3:DeleteObjectVersion", Some(key))));
+    }
+    all
+}
+
+async fn resolve(cx: &Cx, input: &DeleteInput) -> Result<Checks> {
+    names::check_key(&input.key)?;
+    let bucket = Bucket::named(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    Ok(checks(cx, &bucket, &input.key, input.version_id.as_deref(), input.if_match.as_deref()).into_iter().collect())
+}
+
+async fn delete(cx: &Cx, permit: Permit<DeleteObject>, input: DeleteInput) -> Result<Reply> {
+    if input.mfa.is_some() {
+        return Err(error::not_implemented("MFA delete"));
+    }
+    let bucket = Bucket::permitted(cx, &permit, &input.bucket).await?;
+    let conditions = WriteIf { if_match: input.if_match, if_none_match: None };
+    let removed = remove(Hand::Call(cx), bucket, &input.key, input.version_id.as_deref(), &conditions).await?;
+    let mut output = json!({});
+    if let Some(version) = removed.version {
+        output["VersionId"] = version.into();
+    }
+    if removed.marker {
+        output["DeleteMarker"] = true.into();
+    }
+    Ok(Reply::new(output))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ManyInput {
+    bucket: String,
+    delete: Many,
+    expected_bucket_owner: Option<String>,
+    #[serde(rename = "MFA")]
+    mfa: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Many {
+    objects: Vec<One>,
+    #[serde(default)]
+    quiet: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct One {
+    key: String,
+    version_id: Option<String>,
+    #[serde(rename = "ETag")]
+    etag: Option<String>,
+}
+
+/// Every key is checked before any is deleted; one that is denied denies the call. AWS would delete the
+/// others and name the denied ones: that needs a kernel that can be asked without failing the call.
+async fn resolve_many(cx: &Cx, input: &ManyInput) -> Result<Checks> {
+    let objects = &input.delete.objects;
+    if objects.is_empty() || objects.len() > MAX_KEYS {
+        return Err(error::malformed_xml());
+    }
+    let bucket = Bucket::named(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    Ok(objects.iter().flat_map(|one| checks(cx, &bucket, &one.key, one.version_id.as_deref(), one.etag.as_deref())).collect())
+}
+
+async fn delete_many(cx: &Cx, permit: Permit<DeleteObjects>, input: ManyInput) -> Result<Reply> {
+    if input.mfa.is_some() {
+        return Err(error::not_implemented("MFA delete"));
+    }
+    let bucket = Bucket::permitted(cx, &permit, &input.bucket).await?;
+    let (mut deleted, mut errors) = (Vec::new(), Vec::new());
+    for one in input.delete.objects {
+        let outcome = match names::check_key(&one.key) {
+            Ok(()) => remove(Hand::Call(cx), bucket.clone(), &one.key, one.version_id.as_deref(), &WriteIf { if_match: one.etag.clone(), if_none_match: None }).await,
+            Err(refused) => Err(refused),
+        };
+        match outcome {
+            Ok(removed) => {
+                let mut entry = Map::new();
+                entry.insert("Key".to_owned(), one.key.into());
+                if let Some(id) = one.version_id {
+                    entry.insert("VersionId".to_owned(), id.into());
+                }
+                if removed.marker {
+                    entry.insert("DeleteMarker".to_owned(), true.into());
+                    entry.insert("DeleteMarkerVersionId".to_owned(), removed.version.into());
+                }
+                deleted.push(Value::Object(entry));
+            }
+            Err(refused) => errors.push(failed(&one.key, one.version_id.as_deref(), &refused)),
+        }
+    }
+    let mut output = json!({});
+    if !input.delete.quiet {
+        output["Deleted"] = deleted.into();
+    }
+    if !errors.is_empty() {
+        output["Errors"] = errors.into();
+    }
+    Ok(Reply::new(output))
+}
+
+fn failed(key: &str, id: Option<&str>, refused: &AwsError) -> Value {
+    let code = if refused.status >= 500 { "InternalError" } else { &*refused.code };
+    let message = if refused.status >= 500 { "We encountered an internal error. Please try again." } else { &refused.message };
+    let mut entry = json!({"Key": key, "Code": code, "Message": message});
+    if let Some(id) = id {
+        entry["VersionId"] = id.into();
+    }
+    entry
+}

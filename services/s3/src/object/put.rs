@@ -1,0 +1,113 @@
+//! PutObject.
+
+use serde_json::{Map, Value, json};
+use tenantry_core::{Result, Tag};
+use tenantry_kernel::{Check, Checks, Cx, Permit, Reply};
+
+use super::{
+    condition::WriteIf,
+    details::{self, Details, Encryption, text},
+    install::install,
+    version::Version,
+};
+use crate::{
+    bucket::{Bucket, acl},
+    bytes::{
+        checksum::Claim,
+        hex,
+        receive::{self, MAX_PIECE, Terms},
+    },
+    names,
+    operation::operation,
+};
+
+operation!(PutObject: "s3:PutObject" on ["object"] + ["s3:if-match", "s3:if-none-match", "s3:RequestObjectTag/${TagKey}", "s3:RequestObjectTagKeys", "s3:x-amz-acl",
+    "s3:x-amz-copy-source", "s3:x-amz-metadata-directive", "s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id",
+    "s3:x-amz-storage-class", "s3:x-amz-website-redirect-location"], Map<String, Value>, resolve, put);
+
+/// The checks of everything that makes an object: the action itself, and those for tags and an ACL that come along.
+pub(crate) fn write_checks(cx: &Cx, bucket: &Bucket, key: &str, input: &Map<String, Value>) -> Result<Checks> {
+    let tags = details::header_tags(input)?;
+    let check = write_keys(bucket.check(cx, "s3:PutObject", Some(key)), input);
+    let check = request_object_tags(check, &tags);
+    let tagging = (!tags.is_empty()).then(|| request_object_tags(bucket.check(cx, "s3:PutObjectTagging", Some(key)), &tags));
+    let acl = text(input, "ACL").map(|acl| bucket.check(cx, "s3:PutObjectAcl", Some(key)).key("s3:x-amz-acl", acl));
+    let grants = input.keys().any(|name| name.starts_with("Grant")).then(|| bucket.check(cx, "s3:PutObjectAcl", Some(key)));
+    Ok(Checks::from(check).and_if(tagging).and_if(acl).and_if(grants))
+}
+
+/// The condition keys that come from headers of a write.
+fn write_keys(check: Check, input: &Map<String, Value>) -> Check {
+    const KEYS: [(&str, &str); 9] = [
+        ("ACL", "s3:x-amz-acl"),
+        ("CopySource", "s3:x-amz-copy-source"),
+        ("IfMatch", "s3:if-match"),
+        ("IfNoneMatch", "s3:if-none-match"),
+        ("MetadataDirective", "s3:x-amz-metadata-directive"),
+        ("SSEKMSKeyId", "s3:x-amz-server-side-encryption-aws-kms-key-id"),
+        ("ServerSideEncryption", "s3:x-amz-server-side-encryption"),
+        ("StorageClass", "s3:x-amz-storage-class"),
+        ("WebsiteRedirectLocation", "s3:x-amz-website-redirect-location"),
+    ];
+    KEYS.iter().fold(check, |check, (member, key)| check.key_if(key, text(input, member)))
+}
+
+/// `s3:RequestObjectTag/K` and `s3:RequestObjectTagKeys`.
+pub(crate) fn request_object_tags(check: Check, tags: &[Tag]) -> Check {
+    if tags.is_empty() {
+        return check;
+    }
+    let check = tags.iter().fold(check, |check, tag| check.key(format!("s3:RequestObjectTag/{}", tag.key), tag.value.as_str()));
+    check.list("s3:RequestObjectTagKeys", tags.iter().map(|tag| tag.key.clone()).collect())
+}
+
+async fn resolve(cx: &Cx, input: &Map<String, Value>) -> Result<Checks> {
+    let key = text(input, "Key").unwrap_or_default();
+    names::check_key(key)?;
+    let bucket = Bucket::named(cx, text(input, "Bucket").unwrap_or_default(), text(input, "ExpectedBucketOwner")).await?;
+    write_checks(cx, &bucket, key, input)
+}
+
+async fn put(cx: &Cx, permit: Permit<PutObject>, input: Map<String, Value>) -> Result<Reply> {
+    let bucket = Bucket::permitted(cx, &permit, text(&input, "Bucket").unwrap_or_default()).await?;
+    let key = text(&input, "Key").unwrap_or_default();
+    // Everything that can be refused is refused before the body is read.
+    details::refuse_unsupported(&input)?;
+    acl::accept_object(&bucket, &input)?;
+    let conditions = WriteIf::read(&input)?;
+    let tags = details::header_tags(&input)?;
+    let encryption = Encryption::read(&bucket, &input)?;
+    let stored = Details::read(&input)?;
+    let claim = Claim::read(&input, cx.request.headers.get("x-amz-trailer").map(String::as_str))?;
+    receive::announced(cx, MAX_PIECE)?;
+    let current = super::version::current(&cx.kernel, &bucket, key).await?;
+    conditions.require(current.as_ref().map(|found| &found.version), key)?;
+    let label = encryption.label();
+    let received = receive::receive(cx, cx.take_body(), Terms { claim: &claim, also: None, label: &label, limit: MAX_PIECE }).await?;
+    let version = Version {
+        size: received.size,
+        etag: hex(&received.md5),
+        segment: received.segment.clone(),
+        checksum: received.checksum.clone(),
+        details: stored,
+        encryption,
+        tags,
+        ..Version::new(cx.now())
+    };
+    let version = install(cx, bucket, key, version, &conditions, |_| Ok(())).await?;
+    drop(received);
+    let mut output = json!({"ETag": version.quoted_etag()});
+    version.encryption.show(&mut output);
+    show_id(&version, &mut output);
+    if let Some(checksum) = &version.checksum {
+        checksum.show(&mut output, true);
+    }
+    Ok(Reply::new(output))
+}
+
+/// `VersionId`, which answers have in versioned buckets only.
+pub(crate) fn show_id(version: &Version, output: &mut Value) {
+    if version.id != super::version::NULL {
+        output["VersionId"] = version.id.as_str().into();
+    }
+}

@@ -1,0 +1,231 @@
+//! Which instances run for which endpoint: what the reconciler wants, and what invocations find.
+//!
+//! It lives in memory only. After a restart of the server it is empty, and the reconciler fills it again from
+//! the rows.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use tenantry_core::Scope;
+use tenantry_kernel::{Kernel, reconcile::key_of};
+use tenantry_store::Batch;
+use tokio::sync::watch;
+
+use super::{
+    instance::{AT_A_TIME, InFlight, Instance, Plan, State},
+    record::{Endpoint, Fleet},
+    variant::{Size, Variant},
+};
+use crate::{
+    Machinery, error, names,
+    jobs::{container::digest, logs::Destination},
+};
+
+/// An instance of an endpoint: fleet, variant, index.
+type Slot = (String, String, u64);
+type Instances = BTreeMap<Slot, Arc<Instance>>;
+
+/// The instances of all endpoints of one server.
+pub(crate) struct Serving {
+    machinery: Arc<Machinery>,
+    endpoints: Mutex<HashMap<String, Instances>>,
+    /// Those that are told to stop and are not gone yet.
+    going: Mutex<HashMap<String, Vec<Arc<Instance>>>>,
+    changed: watch::Sender<u64>,
+}
+
+/// Servers of this process by their work directory, which no two share. Operations find the instances that
+/// the reconciler keeps through it.
+static SERVERS: LazyLock<Mutex<HashMap<PathBuf, Weak<Serving>>>> = LazyLock::new(Mutex::default);
+
+/// How the instances of a fleet are.
+pub(crate) enum Readiness {
+    /// All serve.
+    Ready,
+    /// Some do not yet.
+    Pending,
+    /// Of some variant none will, for this reason.
+    Failed(String),
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Serving {
+    /// The one of this machinery.
+    pub fn of(machinery: &Arc<Machinery>) -> Arc<Self> {
+        let mut servers = lock(&SERVERS);
+        if let Some(known) = servers.get(&machinery.work).and_then(Weak::upgrade)
+            && Arc::ptr_eq(&known.machinery, machinery)
+        {
+            return known;
+        }
+        let machinery = Arc::clone(machinery);
+        let work = machinery.work.clone();
+        let made = Arc::new(Self { machinery, endpoints: Mutex::default(), going: Mutex::default(), changed: watch::Sender::new(0) });
+        servers.retain(|_, serving| serving.strong_count() > 0);
+        servers.insert(work, Arc::downgrade(&made));
+        made
+    }
+
+    /// What runs them.
+    pub fn machinery(&self) -> &Machinery {
+        &self.machinery
+    }
+
+    /// Moves when an instance changes its state.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Starts what is wanted and not there, and stops what is there and not wanted.
+    pub fn want(self: &Arc<Self>, kernel: &Kernel, scope: &Scope, endpoint: &Endpoint, fleets: &[&Fleet]) {
+        let key = key_of(scope, &endpoint.name.to_lowercase());
+        let mut wanted = BTreeMap::new();
+        for fleet in fleets {
+            for variant in &fleet.variants {
+                // Instances beyond the desired stop once the row says that it has them no more.
+                for index in 0..variant.desired.max(variant.current) {
+                    wanted.insert((fleet.id.clone(), variant.name.clone(), index), variant);
+                }
+            }
+        }
+        let mut endpoints = lock(&self.endpoints);
+        let here = endpoints.entry(key.clone()).or_default();
+        let unwanted: Vec<Slot> = here.keys().filter(|slot| !wanted.contains_key(*slot)).cloned().collect();
+        for slot in unwanted {
+            if let Some(instance) = here.remove(&slot) {
+                instance.stop();
+                lock(&self.going).entry(key.clone()).or_default().push(instance);
+            }
+        }
+        for (slot, variant) in wanted {
+            if !here.contains_key(&slot) {
+                let instance = self.begin(kernel, scope, endpoint, &slot, variant);
+                here.extend(instance.map(|instance| (slot, instance)));
+            }
+        }
+        if here.is_empty() {
+            endpoints.remove(&key);
+        }
+    }
+
+    fn begin(self: &Arc<Self>, kernel: &Kernel, scope: &Scope, endpoint: &Endpoint, slot: &Slot, variant: &Variant) -> Option<Arc<Instance>> {
+        let limits = variant.size.limits(&self.machinery)?;
+        let id = digest("sagemaker.endpoint-instance", &format!("{}/{}/{}/{}", endpoint.arn, slot.0, slot.1, slot.2));
+        let plan = Plan {
+            scope: scope.clone(),
+            source: endpoint.arn.clone(),
+            source_identity: endpoint.source_identity.clone(),
+            container: variant.container.clone(),
+            limits,
+            at_a_time: match variant.size {
+                Size::Serverless { concurrency, .. } => usize::try_from(concurrency).unwrap_or(AT_A_TIME),
+                Size::Instance(_) => AT_A_TIME,
+            },
+            log: Destination {
+                scope: scope.clone(),
+                group: log_group(&endpoint.name),
+                streams: vec![format!("{}/i-{}", variant.name, &id[..17])],
+            },
+            env: Vec::new(),
+            download_secs: variant.download_secs,
+            startup_secs: variant.startup_secs,
+            volume_gib: variant.volume_gib,
+            unhealthy: format!(
+                "The primary container for production variant {} did not pass the ping health check. Please check CloudWatch logs for this endpoint.",
+                variant.name
+            ),
+            id,
+        };
+        let (kernel_, serving, key) = (kernel.clone(), Arc::downgrade(self), key_of(scope, &endpoint.name.to_lowercase()));
+        let changed = move || {
+            if let Some(serving) = serving.upgrade() {
+                serving.changed.send_modify(|count| *count = count.wrapping_add(1));
+            }
+            look_again(&kernel_, &key);
+        };
+        Some(Instance::start(kernel, &self.machinery, plan, changed))
+    }
+
+    /// How a fleet is.
+    pub fn readiness(&self, scope: &Scope, endpoint: &Endpoint, fleet: &Fleet) -> Readiness {
+        let endpoints = lock(&self.endpoints);
+        let none = BTreeMap::new();
+        let here = endpoints.get(&key_of(scope, &endpoint.name.to_lowercase())).unwrap_or(&none);
+        let mut all = true;
+        for variant in &fleet.variants {
+            let states = (0..variant.desired).map(|index| {
+                here.get(&(fleet.id.clone(), variant.name.clone(), index)).map_or(State::Starting, |instance| instance.state())
+            });
+            let states: Vec<State> = states.collect();
+            all &= states.iter().all(|state| *state == State::Ready);
+            if let (true, Some(State::Failed(reason))) = (states.iter().all(|state| matches!(state, State::Failed(_))), states.first()) {
+                return Readiness::Failed(reason.clone());
+            }
+        }
+        if all { Readiness::Ready } else { Readiness::Pending }
+    }
+
+    /// Whether one instance of the fleet has failed; why.
+    pub fn any_failure(&self, scope: &Scope, endpoint: &Endpoint, fleet: &Fleet) -> Option<String> {
+        let endpoints = lock(&self.endpoints);
+        let here = endpoints.get(&key_of(scope, &endpoint.name.to_lowercase()))?;
+        here.iter().filter(|((id, ..), _)| *id == fleet.id).find_map(|(_, instance)| match instance.state() {
+            State::Failed(reason) => Some(reason),
+            _ => None,
+        })
+    }
+
+    /// Whether nothing of an endpoint runs any more.
+    pub fn is_gone(&self, scope: &Scope, id: &str) -> bool {
+        let key = key_of(scope, id);
+        let mut going = lock(&self.going);
+        if let Some(instances) = going.get_mut(&key) {
+            instances.retain(|instance| instance.state() != State::Gone);
+            if instances.is_empty() {
+                going.remove(&key);
+            }
+        }
+        !going.contains_key(&key) && !lock(&self.endpoints).contains_key(&key)
+    }
+
+    /// The ready instance of a variant with the fewest requests, with the request entered.
+    pub fn pick(&self, scope: &Scope, endpoint: &str, fleet: &str, variant: &str) -> Option<(Arc<Instance>, InFlight)> {
+        let endpoints = lock(&self.endpoints);
+        let here = endpoints.get(&key_of(scope, &endpoint.to_lowercase()))?;
+        let mut ready: Vec<&Arc<Instance>> = here
+            .range((fleet.to_owned(), variant.to_owned(), 0)..=(fleet.to_owned(), variant.to_owned(), u64::MAX))
+            .map(|(_, instance)| instance)
+            .filter(|instance| instance.state() == State::Ready)
+            .collect();
+        ready.sort_by_key(|instance| instance.load());
+        ready.into_iter().find_map(|instance| Some((Arc::clone(instance), instance.enter()?)))
+    }
+}
+
+/// `/aws/sagemaker/Endpoints/<name>`.
+pub(crate) fn log_group(endpoint: &str) -> String {
+    format!("/aws/sagemaker/Endpoints/{endpoint}")
+}
+
+/// Makes the reconciler look at an endpoint now.
+pub(crate) fn look_again(kernel: &Kernel, key: &str) {
+    let (kernel, key) = (kernel.clone(), key.to_owned());
+    tokio::spawn(async move {
+        let mut batch = Batch::new();
+        batch.enqueue(names::ENDPOINT.as_str(), key, kernel.now());
+        if let Err(error) = kernel.store().commit(batch).await {
+            tracing::warn!(%error, "an endpoint is looked at later than it could be");
+        }
+    });
+}
+
+/// Why a variant cannot run here.
+pub(crate) fn unknown_size(variant: &Variant) -> tenantry_core::AwsError {
+    error::validation(format!("variant {} has an instance type that this instance does not know", variant.name))
+}

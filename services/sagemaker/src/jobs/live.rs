@@ -1,0 +1,234 @@
+//! What of a running job is in memory only: its directories, its way out, its log, its transfers.
+//!
+//! All of it may vanish with the server. A step that finds nothing here begins the job again.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use tenantry_compute::{Host, LogLine, Workload};
+use tenantry_core::{Scope, Timestamp};
+use tenantry_kernel::{Caller, Kernel};
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use super::{
+    container::{self, Surroundings, Wish},
+    data::Mover,
+    home::Home,
+    logs::{self, Destination},
+    metrics::Metrics,
+    plan::{Plan, SYNC_EVERY},
+    record::Of,
+    transfer::{self, Uploaded},
+};
+use crate::Machinery;
+
+/// How long the last lines of a log are waited for.
+const LAST_LINES: Duration = Duration::from_secs(10);
+
+/// A task that ends with its owner.
+pub(crate) struct Task<T>(JoinHandle<T>);
+
+impl<T: Send + 'static> Task<T> {
+    /// Starts it.
+    pub fn start(future: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(tokio::spawn(future))
+    }
+    /// Waits for its end, so long. `None`: it is still at it; `Some(Err)`: it panicked.
+    pub async fn within(&mut self, time: Duration) -> Option<Result<T, tokio::task::JoinError>> {
+        tokio::time::timeout(time, &mut self.0).await.ok()
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Which attempt of which job.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    /// Its kind.
+    pub of: Of,
+    /// Whose it is.
+    pub scope: Scope,
+    /// Its name.
+    pub name: String,
+    /// Names its directory and workload.
+    pub digest: String,
+    /// Counts from 1.
+    pub attempt: u32,
+    /// Names its log streams.
+    pub created: Timestamp,
+}
+
+impl Job {
+    /// The engine's name for it: the same after a crash of a step, another for another attempt.
+    pub fn workload(&self) -> String {
+        format!("{}-{}-{}", self.name, self.digest, self.attempt)
+    }
+
+    /// Where its output goes.
+    pub fn destination(&self, hosts: usize) -> Destination {
+        let stream = |host| format!("{}/{}-{}", self.name, tenantry_compute::host_name(host), self.created.secs());
+        Destination { scope: self.scope.clone(), group: self.of.log_group().to_owned(), streams: (0..hosts).map(stream).collect() }
+    }
+}
+
+/// A job that was begun in this process.
+pub(crate) struct Live {
+    /// Of which attempt.
+    pub attempt: u32,
+    /// The hosts' files.
+    pub homes: Vec<Home>,
+    /// A directory of ours, removed at the end.
+    pub dir: PathBuf,
+    /// What it prints that counts.
+    pub metrics: Metrics,
+    /// Data on its way in or out.
+    pub transfer: Option<Task<Result<(), String>>>,
+    /// Whether the inputs are there.
+    pub fetched: bool,
+    /// Whether the engine was told to stop it.
+    pub stopping: bool,
+    /// Moves data as its role.
+    pub mover: Mover,
+    surroundings: Surroundings,
+    log: mpsc::Sender<LogLine>,
+    writer: JoinHandle<()>,
+    uploaded: Arc<Uploaded>,
+    syncing: Option<Task<()>>,
+}
+
+impl Live {
+    /// Makes directories, log and way out.
+    ///
+    /// # Errors
+    /// The disk, in words.
+    pub async fn begin(kernel: &Kernel, machinery: &Machinery, job: &Job, plan: &Plan, caller: Caller, metrics: Metrics) -> std::io::Result<Self> {
+        let dir = machinery.work.join(&job.digest);
+        let homes: Vec<_> = (0..plan.hosts).map(|host| Home::of(plan, &dir.join(host.to_string()))).collect();
+        let (laid_out, at, files) = (homes.clone(), dir.clone(), plan.clone());
+        let lay_out = move || {
+            remove(&at)?;
+            std::fs::create_dir_all(&at)?;
+            laid_out.iter().zip(&files.files).try_for_each(|(home, content)| home.lay_out(&files, content))
+        };
+        tokio::task::spawn_blocking(lay_out).await.map_err(std::io::Error::other)??;
+        let seen = metrics.clone();
+        let (log, writer) = logs::start(kernel.clone(), job.destination(plan.hosts), move |line| seen.see(&line.text, line.time));
+        // The broker must not keep the log open.
+        let (told, workload, clock) = (log.downgrade(), job.workload(), kernel.clone());
+        let refused = move |text: String| {
+            if let Some(log) = told.upgrade() {
+                // A job that floods its own log with refusals loses some of them.
+                drop(log.try_send(LogLine { workload: workload.clone(), host: 0, time: clock.now(), text: format!("[network] {text}") }));
+            }
+        };
+        let region = &job.scope.region;
+        let wish = Wish { id: &job.digest, caller: caller.clone(), region, dir: &dir, isolated: plan.isolated, hosts: plan.hosts, refused: Arc::new(refused) };
+        let surroundings = container::open(kernel, machinery, wish)?;
+        Ok(Self {
+            attempt: job.attempt,
+            homes,
+            dir,
+            metrics,
+            transfer: None,
+            fetched: false,
+            stopping: false,
+            mover: Mover::new(kernel.clone(), caller, region.clone()),
+            surroundings,
+            log,
+            writer,
+            uploaded: Arc::default(),
+            syncing: None,
+        })
+    }
+
+    /// The workload of a plan. `entrypoint` is what the image says.
+    pub fn workload(&self, machinery: &Machinery, job: &Job, plan: &Plan, image: tenantry_compute::Image) -> Option<Workload> {
+        let entry = match job.of {
+            Of::Training => &image.entry.train,
+            Of::Processing => &image.entry.processing,
+        };
+        let command = plan.entrypoint.as_ref().unwrap_or(entry).iter().chain(&plan.arguments).cloned().collect();
+        let host = |home: &Home| Host { mounts: home.mounts(), ..Host::default() };
+        let mut env = self.surroundings.env.clone();
+        env.extend(plan.env.clone());
+        Some(Workload {
+            name: job.workload(),
+            scope: job.scope.clone(),
+            hosts: self.homes.iter().map(host).collect(),
+            image: Some(image),
+            command,
+            env,
+            workdir: if job.of == Of::Training { "/opt/ml/code".to_owned() } else { String::new() },
+            mounts: self.surroundings.mounts.clone(),
+            limits: container::instance_limits(machinery, &plan.instance_type)?,
+            network: self.surroundings.network.clone(),
+            shared_network: true,
+            port: None,
+            timeout: Some(plan.max_runtime),
+            logs: Some(self.log.clone()),
+        })
+    }
+
+    /// Uploads continuous outputs from time to time until the user's code has ended.
+    pub fn keep_syncing(&mut self, plan: &Plan) {
+        if self.syncing.is_some() || !plan.outputs.iter().any(|output| output.continuous) {
+            return;
+        }
+        let (mover, outputs, homes, uploaded) = (self.mover.clone(), plan.outputs.clone(), self.homes.clone(), Arc::clone(&self.uploaded));
+        self.syncing = Some(Task::start(async move {
+            loop {
+                tokio::time::sleep(SYNC_EVERY).await;
+                if let Err(error) = transfer::sync(&mover, &outputs, &homes, &uploaded, true).await {
+                    // The last time, after the end, is the one that counts.
+                    tracing::info!(%error, "a continuous output is not uploaded yet");
+                }
+            }
+        }));
+    }
+
+    /// Nothing runs any more: closes the way out and waits for the log to be stored.
+    pub async fn quiet(&mut self) {
+        self.syncing = None;
+        self.surroundings.broker = None;
+        // The engine's sender is gone already.
+        let (closed, _) = mpsc::channel(1);
+        self.log = closed;
+        if !self.writer.is_finished() && tokio::time::timeout(LAST_LINES, &mut self.writer).await.is_err() {
+            tracing::warn!(dir = %self.dir.display(), "the end of a job's log is late");
+        }
+    }
+
+    /// Begins to upload what the outcome leaves: everything, or what was uploaded all along.
+    pub fn store(&mut self, plan: &Plan, everything: bool) {
+        let (mover, homes, aside, uploaded) = (self.mover.clone(), self.homes.clone(), self.dir.clone(), Arc::clone(&self.uploaded));
+        let plan = plan.clone();
+        self.transfer = Some(Task::start(async move {
+            let upload = async {
+                transfer::sync(&mover, &plan.outputs, &homes, &uploaded, !everything).await?;
+                for archive in plan.archives.iter().filter(|_| everything) {
+                    transfer::store_archive(&mover, archive, &homes, &aside).await?;
+                }
+                Ok(())
+            };
+            upload.await.map_err(|error: super::data::TransferError| super::reason::not_uploaded(&error))
+        }));
+    }
+}
+
+/// Removes a directory if it is there. Blocking.
+///
+/// # Errors
+/// The disk.
+pub(crate) fn remove(dir: &std::path::Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

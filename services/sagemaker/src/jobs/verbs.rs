@@ -1,0 +1,130 @@
+//! Create and Stop, which both kinds of jobs do alike; what differs is passed in.
+
+use serde_json::{Map, Value, json};
+use tenantry_core::{AwsError, Result, Scope};
+use tenantry_kernel::{Check, Checks, Cx, Reply, reconcile::key_of, tags_of};
+use tenantry_store::{Batch, CommitError, Expect, Row};
+
+use super::{
+    container,
+    plan::{self, Plan},
+    record::{self, Of, Phase, Record, State},
+};
+use crate::{Machinery, author, error::{in_use, validation}, names::PRINCIPAL, tagging};
+
+/// Checks of a Create call: the action on the job, `iam:PassRole`, and tagging when there are tags.
+pub(crate) fn create_checks(cx: &Cx, of: Of, action: &'static str, creating: &'static str, name: &str, request: &Map<String, Value>, keys: impl FnOnce(Check) -> Check) -> Result<Checks> {
+    let arn = of.arn(&cx.scope(), name);
+    let whole = plan::view(request);
+    let tags = tags_of(&whole, "Tags");
+    let role = plan::role(&cx.scope(), plan::text(&whole, "RoleArn"))?;
+    let check = keys(Check::on(action, arn.clone()).request_tags(&tags));
+    Ok(Checks::from(check).and(Check::pass_role(role, PRINCIPAL)).and_if(tagging::on_create(&arn, &tags, creating)))
+}
+
+/// `sagemaker:VpcSubnets` and its kin: present only when the request has them.
+pub(crate) fn network_keys(check: Check, network: &Value) -> Check {
+    let mut check = check;
+    for (member, key) in [("Subnets", "sagemaker:VpcSubnets"), ("SecurityGroupIds", "sagemaker:VpcSecurityGroupIds")] {
+        let values = plan::texts(&network["VpcConfig"][member]);
+        if !values.is_empty() {
+            check = check.list(key, values);
+        }
+    }
+    for (member, key) in [
+        ("EnableNetworkIsolation", "sagemaker:NetworkIsolation"),
+        ("EnableInterContainerTrafficEncryption", "sagemaker:InterContainerTrafficEncryption"),
+    ] {
+        check = check.key_if(key, network[member].as_bool().map(|on| on.to_string()));
+    }
+    check
+}
+
+/// A condition key for a member that is text and not empty, or a number.
+pub(crate) fn key(check: Check, key: &str, value: &Value) -> Check {
+    match value {
+        Value::String(text) if !text.is_empty() => check.key(key, text.clone()),
+        Value::Number(number) => check.key(key, number.to_string()),
+        _ => check,
+    }
+}
+
+/// Stores a new job and puts it into the queue. `complete` adds what Describe shows and the request did not say.
+///
+/// # Errors
+/// `ValidationException` for what cannot run here, `ResourceInUse` for a name that is taken.
+pub(crate) async fn create(cx: &Cx, scope: &Scope, of: Of, name: &str, request: Map<String, Value>, complete: impl FnOnce(&mut Map<String, Value>, &Machinery, &Plan) -> Result<()>) -> Result<Reply> {
+    let machinery = cx.kernel.provided::<Machinery>().ok_or_else(|| AwsError::internal("the kernel was composed without machinery"))?;
+    let now = cx.now();
+    let tags = tags_of(&plan::view(&request), "Tags");
+    tagging::checked(&tags)?;
+    let mut record = Record { request, state: State::new(now, author::source_identity(&cx.caller)) };
+    let plan = plan::of(of, scope, &record)?;
+    let limits = container::instance_limits(&machinery, &plan.instance_type);
+    limits.ok_or_else(|| validation(format!("Instance type {} is not known here.", plan.instance_type)))?;
+    complete(&mut record.request, &machinery, &plan)?;
+    let arn = of.arn(scope, name);
+    container::assume(&cx.kernel, &plan.role, &arn, record.state.source_identity.as_deref(), &scope.region).await?;
+    let row = record.into_row(Row::new(of.kind(), scope, name, now).name(name), now)?;
+    let mut batch = Batch::new();
+    batch.put(Row::new(of.name_kind(), scope, name.to_lowercase(), now).name(name), Expect::Absent);
+    batch.put(row, Expect::Absent);
+    batch.set_tags(arn.as_str(), tags);
+    batch.enqueue(of.kind().as_str(), key_of(scope, name), now);
+    match cx.commit(batch).await {
+        Ok(()) => Ok(Reply::new(match of {
+            Of::Training => json!({"TrainingJobArn": arn}),
+            Of::Processing => json!({"ProcessingJobArn": arn}),
+        })),
+        Err(CommitError::Conflict { .. }) => {
+            Err(in_use(format!("Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})")))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Asks a job to stop. A job that stops already is left alone.
+///
+/// # Errors
+/// `missing`; `ValidationException` for a job that is over.
+pub(crate) async fn stop(cx: &Cx, scope: &Scope, of: Of, name: &str, missing: AwsError) -> Result<Reply> {
+    for _ in 0..CONFLICTS {
+        let Some(row) = cx.kernel.store().get(of.kind(), scope, name).await? else { return Err(missing) };
+        let mut record = Record::of(&row)?;
+        if record.state.phase == Phase::Over {
+            let status = record.state.status();
+            return Err(validation(format!("The request was rejected because the {} job is in status {status}.", match of {
+                Of::Training => "training",
+                Of::Processing => "processing",
+            })));
+        }
+        if record.state.stop_asked.is_some() {
+            return Ok(Reply::empty());
+        }
+        let now = cx.now();
+        record.state.stop_asked = Some(now);
+        record.state.enter("Stopping", "Stopping the training job", now);
+        let mut batch = Batch::new();
+        batch.update(record.into_row(row, now)?);
+        batch.enqueue(of.kind().as_str(), key_of(scope, name), now);
+        match cx.commit(batch).await {
+            Ok(()) => return Ok(Reply::empty()),
+            Err(CommitError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(AwsError::internal(format!("job `{name}` changed {CONFLICTS} times while it was to be stopped")))
+}
+
+/// A job's row changes a few times in its whole life.
+const CONFLICTS: usize = 20;
+
+/// A job by its name.
+///
+/// # Errors
+/// `missing`.
+pub(crate) async fn get(cx: &Cx, scope: &Scope, of: Of, name: &str, missing: AwsError) -> Result<(Row, Record)> {
+    let row = cx.kernel.store().get(of.kind(), scope, name).await?.ok_or(missing)?;
+    let record = record::Record::of(&row)?;
+    Ok((row, record))
+}

@@ -1,0 +1,162 @@
+//! The servers under load: an instance of the release build, a bare handler, moto.
+
+use std::{
+    convert::Infallible,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Response, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::{
+    Failure,
+    load::{Keys, Load},
+};
+
+/// A running instance with a data directory of its own.
+pub struct Instance {
+    process: Child,
+    data: PathBuf,
+    address: String,
+    keys: Value,
+}
+
+impl Instance {
+    /// Starts the binary.
+    pub async fn start(binary: &str) -> Result<Self, Failure> {
+        let data = std::env::temp_dir().join(format!("tenantry-bench-data-{}", std::process::id()));
+        let mut process = Command::new(binary)
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(&data)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+        let address = line.trim().strip_prefix("ready http://").ok_or("the server did not start")?.to_owned();
+        let keys = serde_json::from_str(&std::fs::read_to_string(data.join("administrator.json"))?)?;
+        Ok(Self { process, data, address, keys })
+    }
+
+    fn keys(&self, service: &'static str) -> Keys {
+        let text = |name: &str| self.keys[name].as_str().unwrap_or_default().to_owned();
+        Keys { access_key: text("access_key_id"), secret: text("secret_access_key"), service }
+    }
+
+    fn load(&self, service: &'static str, method: &'static str, path: &str, headers: Vec<(&'static str, String)>, body: impl Into<Bytes>) -> Load {
+        Load { address: self.address.clone(), method, path: path.to_owned(), headers, body: body.into(), keys: Some(self.keys(service)) }
+    }
+
+    /// sts GetCallerIdentity.
+    pub fn caller_identity(&self) -> Load {
+        let form = vec![("content-type", "application/x-www-form-urlencoded".to_owned())];
+        self.load("sts", "POST", "/", form, "Action=GetCallerIdentity&Version=2011-06-15")
+    }
+
+    /// sagemaker DescribePipeline of a pipeline that is made here.
+    pub async fn describe_pipeline(&self) -> Result<Load, Failure> {
+        let account = self.keys["account"].as_str().unwrap_or_default();
+        let trust = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}]});
+        let encoded: String = trust.to_string().bytes().map(|b| format!("%{b:02X}")).collect();
+        let form = vec![("content-type", "application/x-www-form-urlencoded".to_owned())];
+        let role = format!("Action=CreateRole&Version=2010-05-08&RoleName=bench&AssumeRolePolicyDocument={encoded}");
+        // The second round finds role and pipeline already there.
+        let _there = self.load("iam", "POST", "/", form, role).once().await;
+        let definition = json!({"Version": "2020-12-01", "Steps": [{"Name": "Stop", "Type": "Fail", "Arguments": {"ErrorMessage": "x"}}]});
+        let input = json!({"PipelineName": "bench", "PipelineDefinition": definition.to_string(), "RoleArn": format!("arn:aws:iam::{account}:role/bench"),
+            "ClientRequestToken": "bench-0123456789abcdef0123456789abcdef"});
+        let _there = self.sagemaker("CreatePipeline", &input).once().await;
+        Ok(self.sagemaker("DescribePipeline", &json!({"PipelineName": "bench"})))
+    }
+
+    fn sagemaker(&self, operation: &str, input: &Value) -> Load {
+        let headers = vec![("content-type", "application/x-amz-json-1.1".to_owned()), ("x-amz-target", format!("SageMaker.{operation}"))];
+        self.load("sagemaker", "POST", "/", headers, input.to_string())
+    }
+
+    /// The bucket of [`Instance::put_and_get`].
+    pub async fn create_bucket(&self) -> Result<(), Failure> {
+        self.load("s3", "PUT", "/tenantry-bench", Vec::new(), "").once().await.map(drop)
+    }
+
+    /// Mean times of a PUT and a GET.
+    pub async fn put_and_get(&self, bytes: &[u8], rounds: u32) -> Result<(Duration, Duration), Failure> {
+        let put = self.load("s3", "PUT", "/tenantry-bench/object", Vec::new(), bytes.to_vec());
+        let get = self.load("s3", "GET", "/tenantry-bench/object", Vec::new(), "");
+        let start = Instant::now();
+        for _ in 0..rounds {
+            put.once().await?;
+        }
+        let put = start.elapsed() / rounds;
+        let start = Instant::now();
+        for _ in 0..rounds {
+            if get.once().await?.len() != bytes.len() {
+                return Err("an object came back with another length".into());
+            }
+        }
+        Ok((put, start.elapsed() / rounds))
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _dead = self.process.kill();
+        let _reaped = self.process.wait();
+        let _gone = std::fs::remove_dir_all(&self.data);
+    }
+}
+
+/// A handler that answers a constant: what HTTP itself costs here.
+pub async fn bare() -> Result<String, Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?.to_string();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _nodelay = stream.set_nodelay(true);
+            let service = service_fn(|_| async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok")))) });
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    Ok(address)
+}
+
+/// moto's server, run by a Python that has it.
+pub struct Moto {
+    process: Child,
+    pub address: String,
+}
+
+impl Moto {
+    /// Starts it and waits until it answers.
+    pub async fn start(python: &str) -> Result<Self, Failure> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let address = format!("127.0.0.1:{port}");
+        let process = Command::new(python)
+            .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let moto = Self { process, address };
+        for _ in 0..300 {
+            if tokio::net::TcpStream::connect(&moto.address).await.is_ok() {
+                return Ok(moto);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err("moto does not answer".into())
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _dead = self.process.kill();
+        let _reaped = self.process.wait();
+    }
+}
