@@ -52,29 +52,28 @@ def definition(*steps, **more):
     return {"Version": "2020-12-01", "Metadata": {}, "Parameters": [], "Steps": list(steps)} | more
 
 
-@pytest.mark.parametrize(
-    ("bad", "says"),
-    [
-        ("", "PipelineDefinition"),
-        ("{", ""),
-        ("[]", ""),
-        ("\ud7ff" * 10, ""),
-        ("[" * 100_000, ""),
-        ('{"Version": "2020-12-01", "Steps": [' + '{"a":' * 50_000, ""),
-        ({"Version": "2020-12-01"}, ""),
-        (definition(fail_step("A"), Version="1999-01-01"), "Version"),
-        (definition(fail_step("A", "B"), fail_step("B", "A")), "cycle"),
-        (definition(fail_step("A", "A")), "cycle"),
-        (definition(fail_step("A", "Nobody")), "Nobody"),
-        (definition(fail_step("A"), fail_step("A")), "unique"),
-        (definition({"Name": "A", "Type": "Teleport", "Arguments": {}}), "Teleport"),
-        (definition({"Name": "A", "Type": "Training", "Arguments": {"RoleArn": {"Get": "Parameters.Missing"}}}), "Missing"),
-        (definition({"Name": "a b/c", "Type": "Fail", "Arguments": {"ErrorMessage": "end"}}), ""),
-        (definition(*[fail_step(f"Step{n}") for n in range(2000)]), ""),
-        (definition(fail_step("A"), Metadata={"Long": "x" * 2_000_000}), ""),
-    ],
-    ids=str,
-)
+BAD_DEFINITIONS = {
+    "empty": ("", "pipelineDefinition"),
+    "half": ("{", "JSON"),
+    "list": ("[]", "object"),
+    "noise": ("\ud7ff" * 10, "JSON"),
+    "deep list": ("[" * 100_000, "JSON"),
+    "deep step": ('{"Version": "2020-12-01", "Steps": [' + '{"a":' * 50_000, "JSON"),
+    "no steps": ({"Version": "2020-12-01"}, "Steps"),
+    "other version": (definition(fail_step("A"), Version="1999-01-01"), "Version"),
+    "cycle": (definition(fail_step("A", "B"), fail_step("B", "A")), "cycle"),
+    "waits for itself": (definition(fail_step("A", "A")), "cycle"),
+    "waits for nobody": (definition(fail_step("A", "Nobody")), "Nobody"),
+    "same name twice": (definition(fail_step("A"), fail_step("A")), "unique"),
+    "unknown type": (definition({"Name": "A", "Type": "Teleport", "Arguments": {}}), "Teleport"),
+    "unknown parameter": (definition({"Name": "A", "Type": "Training", "Arguments": {"RoleArn": {"Get": "Parameters.Missing"}}}), "Missing"),
+    "bad name": (definition({"Name": "a b/c", "Type": "Fail", "Arguments": {"ErrorMessage": "end"}}), "a b/c"),
+    "too many steps": (definition(*[fail_step(f"Step{n}") for n in range(2000)]), "steps"),
+    "too long": (definition(fail_step("A"), Metadata={"Long": "x" * 2_000_000}), "1048576"),
+}
+
+
+@pytest.mark.parametrize(("bad", "says"), BAD_DEFINITIONS.values(), ids=BAD_DEFINITIONS)
 def test_bad_definitions_are_refused(platform, bad, says):
     error = refused(create, platform=platform, definition=bad)
     assert error.response["Error"]["Code"] == "ValidationException", error

@@ -89,8 +89,8 @@ fn fault(path: &str, text: &str, name: &str) -> Option<&'static str> {
     if above.iter().any(|line| ["#[ignore", "mark.skip", "mark.xfail", "unittest.skip"].iter().any(|word| line.contains(word))) {
         return Some("is skipped");
     }
-    // A harness of its own (sandboxes) lists its tests by name.
-    let listed = || text.contains(&format!("(\"{name}\", {name})"));
+    // A harness of its own (sandboxes, the engine) lists its tests by name.
+    let listed = || lines.contains(&format!("{name},").as_str()) || text.contains(&format!("(\"{name}\", {name})"));
     let marked = if python { name.starts_with("test_") } else { above.iter().any(|line| line.contains("test]") || line.contains("test(")) };
     (!marked && !listed()).then_some("is a function but not a test")
 }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     const RUST: &str = "#[test]\nfn one() {}\n#[tokio::test]\nasync fn two() {}\nfn three() {}\n#[test]\n#[ignore = \"slow\"]\nfn four() {}\n\
-        const TESTS: &[Test] = &[(\"five\", five)];\nfn five() {}\n";
+        const TESTS: &[Test] = &[(\"five\", five)];\nfn five() {}\nconst MORE: &[Test] = tests![\n    six,\n];\nfn six() {}\n";
 
     fn problems(page: &str) -> Vec<String> {
         check(&parse(page), &|path| match path {
@@ -114,7 +114,7 @@ mod tests {
     fn promises_that_are_kept() {
         assert_eq!(
             problems(
-                "# Promises\n\n1. Yes. test: `a.rs::one`, `a.rs::two`\n2. Also,\n   at length. test: `b.py::test_one`\n   test: a.rs::five\n"
+                "# Promises\n\n1. Yes. test: `a.rs::one`, `a.rs::two`\n2. Also,\n   at length. test: `b.py::test_one`\n   test: a.rs::five, a.rs::six\n"
             ),
             [""; 0]
         );

@@ -7,7 +7,10 @@ use http_body_util::BodyExt;
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn, upgrade::Upgraded};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tenantry_kernel::{Arrival, Body, Kernel, NetworkOrigin, full};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
@@ -65,16 +68,16 @@ impl Gate {
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>, secure: bool) -> Response<Body> {
         if request.method() == Method::CONNECT {
-            return self.connect(request, peer);
+            return self.connect(request, peer).await;
         }
-        match request.uri().authority().map(|a| (a.host().to_owned(), a.port_u16().unwrap_or(80))) {
+        match request.uri().authority().map(|a| (bare(a.host()), a.port_u16().unwrap_or(80))) {
             Some((host, port)) if !is_aws_host(&host) && !self.is_own_name(&host) => self.forward(request, &host, port).await,
             _ => self.own(request, peer, secure).await,
         }
     }
 
     fn is_own_name(&self, host: &str) -> bool {
-        matches!(host, "localhost" | "127.0.0.1" | "[::1]" | "169.254.170.2") || host.ends_with(".localhost")
+        matches!(host, "localhost" | "127.0.0.1" | "::1" | "169.254.170.2") || host.ends_with(".localhost")
     }
 
     async fn own(&self, request: Request<Incoming>, peer: Option<IpAddr>, secure: bool) -> Response<Body> {
@@ -93,24 +96,42 @@ impl Gate {
         self.kernel.serve(Request::from_parts(parts, body), arrival).await
     }
 
-    /// `CONNECT`: AWS's hosts end here under our own certificate; others are tunnelled or refused.
-    fn connect(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>) -> Response<Body> {
-        let Some((host, port)) = request.uri().authority().map(|a| (a.host().to_owned(), a.port_u16().unwrap_or(443))) else {
+    /// `CONNECT`: AWS's hosts end here under our own certificate; others are tunnelled or refused. A
+    /// tunnel is there before it is promised, so that a refusal has a status.
+    async fn connect(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>) -> Response<Body> {
+        let Some((host, port)) = request.uri().authority().map(|a| (bare(a.host()), a.port_u16().unwrap_or(443))) else {
             return plain(StatusCode::BAD_REQUEST, "text/plain", "CONNECT takes host:port");
         };
-        if !is_aws_host(&host)
-            && let Some(refusal) = self.egress.refusal(&host, port)
-        {
-            return self.refuse(refusal);
-        }
+        let upstream = if is_aws_host(&host) {
+            None
+        } else {
+            match self.reach(&host, port).await {
+                Ok(upstream) => Some(upstream),
+                Err(refusal) => return refusal,
+            }
+        };
+        self.hand_over(request, peer, upstream);
+        Response::new(tenantry_kernel::empty())
+    }
+
+    /// Takes the connection out of HTTP once the answer is written. No `async fn`: what is spawned may
+    /// serve a `CONNECT` again, and only a plain function ends that circle of types.
+    fn hand_over(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>, upstream: Option<TcpStream>) {
         tokio::spawn(async move {
-            match hyper::upgrade::on(request).await {
-                Ok(upgraded) if is_aws_host(&host) => self.terminate(upgraded, peer).await,
-                Ok(upgraded) => self.tunnel(upgraded, &host, port).await,
-                Err(error) => tracing::debug!(%error, "the tunnel's client went away"),
+            match (hyper::upgrade::on(request).await, upstream) {
+                (Ok(upgraded), None) => self.terminate(upgraded, peer).await,
+                (Ok(upgraded), Some(upstream)) => tunnel(upgraded, upstream).await,
+                (Err(error), _) => tracing::debug!(%error, "the tunnel's client went away"),
             }
         });
-        Response::new(tenantry_kernel::empty())
+    }
+
+    /// A connection to another host, or the answer that tells why there is none.
+    async fn reach(&self, host: &str, port: u16) -> Result<TcpStream, Response<Body>> {
+        self.egress.connect(host, port).await.map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => self.refuse(error.to_string()),
+            _ => plain(StatusCode::BAD_GATEWAY, "text/plain", format!("`{host}` does not answer: {error}")),
+        })
     }
 
     async fn terminate(self: Arc<Self>, upgraded: Upgraded, peer: Option<IpAddr>) {
@@ -123,22 +144,11 @@ impl Gate {
         }
     }
 
-    async fn tunnel(&self, upgraded: Upgraded, host: &str, port: u16) {
-        match self.egress.connect(host, port).await {
-            Ok(mut upstream) => {
-                let mut client = TokioIo::new(upgraded);
-                let _ended = tokio::time::timeout(TUNNEL_IDLE, tokio::io::copy_bidirectional(&mut client, &mut upstream)).await;
-            }
-            Err(error) => (self.refused)(format!("{host}:{port}: {error}")),
-        }
-    }
-
     /// A plain `http://` request for another host.
     async fn forward(&self, request: Request<Incoming>, host: &str, port: u16) -> Response<Body> {
-        let upstream = match self.egress.connect(host, port).await {
+        let upstream = match self.reach(host, port).await {
             Ok(upstream) => upstream,
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return self.refuse(error.to_string()),
-            Err(error) => return plain(StatusCode::BAD_GATEWAY, "text/plain", format!("`{host}` does not answer: {error}")),
+            Err(refusal) => return refusal,
         };
         match forward_on(upstream, request).await {
             Ok(response) => response,
@@ -152,7 +162,17 @@ impl Gate {
     }
 }
 
-async fn forward_on(upstream: tokio::net::TcpStream, request: Request<Incoming>) -> Result<Response<Body>, hyper::Error> {
+async fn tunnel(upgraded: Upgraded, mut upstream: TcpStream) {
+    let mut client = TokioIo::new(upgraded);
+    let _ended = tokio::time::timeout(TUNNEL_IDLE, tokio::io::copy_bidirectional(&mut client, &mut upstream)).await;
+}
+
+/// An authority's host; an IPv6 address without its brackets.
+fn bare(host: &str) -> String {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).to_owned()
+}
+
+async fn forward_on(upstream: TcpStream, request: Request<Incoming>) -> Result<Response<Body>, hyper::Error> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(upstream)).await?;
     tokio::spawn(connection);
     let (mut parts, body) = request.into_parts();

@@ -97,6 +97,9 @@ fn worded(service: &Service, error: AwsError) -> AwsError {
         ("InvalidClientTokenId", false, true) => {
             say(403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.")
         }
+        ("InvalidToken", true, _) => say(status, "UnrecognizedClientException", &error.message),
+        ("InvalidToken", false, true) => say(400, "InvalidToken", "The provided token is malformed or otherwise invalid."),
+        ("InvalidToken", false, false) => say(403, "InvalidClientTokenId", &error.message),
         ("ExpiredToken", true, _) => say(status, "ExpiredTokenException", &error.message),
         ("ExpiredToken", false, true) => say(400, "ExpiredToken", "The provided token has expired."),
         ("MissingAuthenticationToken", true, _) => say(status, "MissingAuthenticationTokenException", &error.message),
@@ -104,9 +107,17 @@ fn worded(service: &Service, error: AwsError) -> AwsError {
     }
 }
 
-fn invalid_token() -> AwsError {
-    AwsError::new(403, "InvalidClientTokenId", "The security token included in the request is invalid.")
+/// Nobody has this access key id (any more).
+fn invalid_key() -> AwsError {
+    AwsError::new(403, "InvalidClientTokenId", INVALID)
 }
+
+/// The key is somebody's and the session token is not the key's. Only S3 tells the two apart.
+fn invalid_token() -> AwsError {
+    AwsError::new(403, "InvalidToken", INVALID)
+}
+
+const INVALID: &str = "The security token included in the request is invalid.";
 
 impl Kernel {
     /// Verifies what was presented. Answers the caller, the region of the call, and the body as it may be used.
@@ -129,6 +140,11 @@ impl Kernel {
         let identity = self.identity(&presented.access_key).await.map_err(word)?;
         check_token(&identity, &presented, now).map_err(word)?;
         let headers = borrowed(head);
+        if let (Payload::Streaming { .. }, Some(_)) = (&presented.payload, buffered) {
+            // Chunks are proven as they are read; what is read whole would be taken unproven.
+            let text = "This operation does not take a chunked body: sign the hash of the whole.";
+            return Err(AwsError::new(501, "NotImplemented", text));
+        }
         let body_hash = match (&presented.payload, buffered) {
             (Payload::Computed | Payload::Signed(_), Some(bytes)) => Some(hex(&Sha256::digest(bytes))),
             _ => None,
@@ -161,24 +177,24 @@ impl Kernel {
 
     async fn load_identity(&self, access_key: &str, revision: u64) -> Result<Identity> {
         let store = self.store();
-        let account = store.unique(directory::ACCESS_KEY_NAMES, access_key).await?.ok_or_else(invalid_token)?;
+        let account = store.unique(directory::ACCESS_KEY_NAMES, access_key).await?.ok_or_else(invalid_key)?;
         let scope = Scope::global(account.as_str());
         if self.is_closed(&scope.account).await? {
-            return Err(invalid_token());
+            return Err(invalid_key());
         }
-        let secret = store.secret(&directory::secret_id(access_key)).await?.ok_or_else(invalid_token)?;
+        let secret = store.secret(&directory::secret_id(access_key)).await?.ok_or_else(invalid_key)?;
         if let Some(row) = store.get(kind::SESSION, &scope, access_key).await? {
             let session: Session = row.body()?;
-            let token = store.secret(&directory::token_id(access_key)).await?.ok_or_else(invalid_token)?;
+            let token = store.secret(&directory::token_id(access_key)).await?.ok_or_else(invalid_key)?;
             let expires = Some(session.expires);
-            let caller = self.session_caller(Arc::new(session)).await?.ok_or_else(invalid_token)?;
+            let caller = self.session_caller(Arc::new(session)).await?.ok_or_else(invalid_key)?;
             return Ok(Identity { revision, secret, token: Some(token), caller, expires, key: Mutex::default() });
         }
-        let key: AccessKey = store.get(kind::ACCESS_KEY, &scope, access_key).await?.ok_or_else(invalid_token)?.body()?;
+        let key: AccessKey = store.get(kind::ACCESS_KEY, &scope, access_key).await?.ok_or_else(invalid_key)?.body()?;
         if key.status != "Active" {
-            return Err(invalid_token());
+            return Err(invalid_key());
         }
-        let user: User = store.get(kind::USER, &scope, &key.user).await?.ok_or_else(invalid_token)?.body()?;
+        let user: User = store.get(kind::USER, &scope, &key.user).await?.ok_or_else(invalid_key)?.body()?;
         let mut caller = user_caller(&user, &AccountId::from(account));
         caller.access_key = access_key.to_owned();
         Ok(Identity { revision, secret, token: None, caller, expires: None, key: Mutex::default() })

@@ -70,7 +70,7 @@ def _literal(value):
 _TABLE = {
     **_integers("[1, +inf)", "num_round", "early_stopping_rounds", "nthread", "prob_buffer_row", "_num_cv_round"),
     **_integers("[2, +inf)", "num_class", "_kfold"),
-    **_integers("[0, 1]", "csv_weights", "refresh_leaf", "one_drop"),
+    **_integers("[0, 1]", "csv_weights", "refresh_leaf", "one_drop", "silent"),
     **_integers("[0, 3]", "verbosity"),
     **_integers("[0, +inf)", "max_depth", "max_leaves", "max_bin"),
     **_integers("(-inf, +inf)", "seed"),

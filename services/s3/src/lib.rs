@@ -14,6 +14,8 @@ mod list;
 mod names;
 mod object;
 mod operation;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::sync::Arc;

@@ -74,7 +74,9 @@ pub(crate) fn after_all_of(prefix: &str) -> Option<String> {
 
 /// A request's key against a copy source or a tag: `check_key`, with S3's answer about the argument.
 pub(crate) fn check_source_key(key: &str) -> Result<()> {
-    check_key(key).map_err(|_| error::argument("Copy Source must mention the source bucket and key: sourcebucket/sourcekey", "x-amz-copy-source", key))
+    check_key(key).map_err(|_| {
+        error::argument("Copy Source must mention the source bucket and key: sourcebucket/sourcekey", "x-amz-copy-source", key)
+    })
 }
 
 #[cfg(test)]
@@ -86,7 +88,21 @@ mod tests {
         for name in ["abc", "a.b-c.1", "sagemaker-us-east-1-123456789012", &"x".repeat(63)] {
             assert!(check_bucket(name).is_ok(), "{name}");
         }
-        for name in ["ab", &"x".repeat(64), "Abc", "a_b", "-abc", "abc-", "a..b", "192.168.5.4", "xn--abc", "abc-s3alias", "abc--x-s3", "a/b", "ä-b"] {
+        for name in [
+            "ab",
+            &"x".repeat(64),
+            "Abc",
+            "a_b",
+            "-abc",
+            "abc-",
+            "a..b",
+            "192.168.5.4",
+            "xn--abc",
+            "abc-s3alias",
+            "abc--x-s3",
+            "a/b",
+            "ä-b",
+        ] {
             assert_eq!(check_bucket(name).unwrap_err().code, "InvalidBucketName", "{name}");
         }
     }

@@ -15,7 +15,7 @@ use tenantry_kernel::{
     directory::{Policies, Role, kind},
     role_caller,
 };
-use tenantry_store::{Batch, Expect, Memory, Row};
+use tenantry_store::{Batch, ByScope, CommitError, Expect, Memory, Row};
 
 use crate::names;
 
@@ -30,8 +30,6 @@ pub(crate) struct Fates {
     /// Job status by a part of the job's name; `Completed` where none fits.
     pub jobs: Mutex<Vec<(String, String)>>,
     pub objects: Mutex<BTreeMap<String, String>>,
-    /// Names of the jobs that were created, in order.
-    pub created: Mutex<Vec<String>>,
 }
 
 pub(crate) struct World {
@@ -142,6 +140,15 @@ impl World {
         self.kernel.settle().await.unwrap();
     }
 
+    /// How many jobs there are.
+    pub(crate) async fn jobs(&self) -> u64 {
+        let (scope, mut all) = (self.scope(), 0);
+        for kind in [names::TRAINING_JOB, names::PROCESSING_JOB] {
+            all += self.kernel.store().count(kind, ByScope::Exact(&scope), None).await.unwrap();
+        }
+        all
+    }
+
     pub(crate) fn scope(&self) -> Scope {
         Scope::new(ACCOUNT, REGION)
     }
@@ -177,10 +184,10 @@ async fn create(cx: &Cx, scope: &Scope, of: &str, member: &str, kind: tenantry_s
     let name = text(&input, member).to_owned();
     let mut batch = Batch::new();
     batch.put(Row::new(kind, scope, &*name, cx.now()).status("InProgress").with(&input)?, Expect::Absent);
-    if cx.commit(batch).await.is_err() {
-        return Err(crate::error::in_use(format!("{name} must be unique")));
+    match cx.commit(batch).await {
+        Err(CommitError::Conflict { .. }) => return Err(crate::error::in_use(format!("{name} must be unique"))),
+        done => done?,
     }
-    fates(cx).created.lock().unwrap().push(name.clone());
     Ok(Reply::new(json!({format!("{}Arn", member.trim_end_matches("Name")): names::arn(scope, of, &name)})))
 }
 

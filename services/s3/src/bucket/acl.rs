@@ -25,7 +25,11 @@ fn not_supported() -> AwsError {
 pub(crate) fn accept_bucket(enforced: bool, blocks_public: bool, acl: Option<&str>) -> Result<()> {
     match acl {
         None | Some("private") => Ok(()),
-        Some(_) if enforced => Err(AwsError::new(400, "InvalidBucketAclWithObjectOwnership", "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting")),
+        Some(_) if enforced => Err(AwsError::new(
+            400,
+            "InvalidBucketAclWithObjectOwnership",
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+        )),
         Some(acl) if acl.starts_with("public") && blocks_public => Err(error::access_denied()),
         Some(acl) => Err(error::not_implemented(&format!("The canned ACL {acl}"))),
     }

@@ -87,7 +87,8 @@ fn place(cx: &Cx, constraint: Option<&str>) -> Result<Region> {
         None | Some("") => Err(illegal("unspecified")),
         Some("EU") if asked == "eu-west-1" || asked == FIRST_REGION => Ok(Region::from("eu-west-1")),
         Some(name) if name == FIRST_REGION || !tenantry_kernel::is_region(name) => {
-            Err(AwsError::new(400, "InvalidLocationConstraint", "The specified location-constraint is not valid").with("LocationConstraint", name))
+            Err(AwsError::new(400, "InvalidLocationConstraint", "The specified location-constraint is not valid")
+                .with("LocationConstraint", name))
         }
         // The first region's endpoint makes buckets anywhere.
         Some(name) if name == asked || asked == FIRST_REGION => Ok(Region::from(name)),
@@ -114,7 +115,12 @@ async fn create(cx: &Cx, permit: Permit<CreateBucket>, input: CreateInput) -> Re
         versioning: super::Versioning::Off,
         ownership: Some(ownership),
         // New buckets are private ("Default settings for new S3 buckets").
-        public_access: Some(PublicAccess { block_public_acls: true, ignore_public_acls: true, block_public_policy: true, restrict_public_buckets: true }),
+        public_access: Some(PublicAccess {
+            block_public_acls: true,
+            ignore_public_acls: true,
+            block_public_policy: true,
+            restrict_public_buckets: true,
+        }),
         policy_is_public: false,
         encryption: None,
         cors: None,
@@ -172,7 +178,8 @@ async fn delete(cx: &Cx, permit: Permit<DeleteBucket>, input: BucketInput) -> Re
     match cx.commit(batch).await {
         Ok(()) => Ok(Reply::empty()),
         Err(CommitError::NotEmpty { .. }) => {
-            Err(AwsError::new(409, "BucketNotEmpty", "The bucket you tried to delete is not empty").with("BucketName", bucket.name.as_str()))
+            Err(AwsError::new(409, "BucketNotEmpty", "The bucket you tried to delete is not empty")
+                .with("BucketName", bucket.name.as_str()))
         }
         Err(CommitError::NotFound { .. }) => Err(error::no_such_bucket(&bucket.name)),
         Err(other) => Err(other.into()),
@@ -242,7 +249,9 @@ async fn list(cx: &Cx, permit: Permit<ListBuckets>, input: ListInput) -> Result<
             next = buckets.last().and_then(|last: &serde_json::Value| last["Name"].as_str()).map(|name| URL_SAFE_NO_PAD.encode(name));
             break;
         }
-        buckets.push(json!({"Name": bucket.name, "CreationDate": bucket.created, "BucketRegion": bucket.settings.region, "BucketArn": bucket.arn()}));
+        buckets.push(
+            json!({"Name": bucket.name, "CreationDate": bucket.created, "BucketRegion": bucket.settings.region, "BucketArn": bucket.arn()}),
+        );
     }
     let mut output = json!({"Buckets": buckets, "Owner": names::owner(&scope.account)});
     if let Some(next) = next {

@@ -51,18 +51,22 @@ async fn put(cx: &Cx, permit: Permit<PutBucketEncryption>, input: PutInput) -> R
     if config["Rules"][0].get("BucketKeyEnabled").is_none() {
         config["Rules"][0]["BucketKeyEnabled"] = false.into();
     }
-    bucket.change(cx, |settings, _| {
-        settings.encryption = Some(config.clone());
-        Ok(())
-    }).await?;
+    bucket
+        .change(cx, |settings, _| {
+            settings.encryption = Some(config.clone());
+            Ok(())
+        })
+        .await?;
     Ok(Reply::empty())
 }
 
 async fn delete(cx: &Cx, permit: Permit<DeleteBucketEncryption>, input: BucketInput) -> Result<Reply> {
     let bucket = Bucket::permitted(cx, &permit, &input.bucket).await?;
-    bucket.change(cx, |settings, _| {
-        settings.encryption = None;
-        Ok(())
-    }).await?;
+    bucket
+        .change(cx, |settings, _| {
+            settings.encryption = None;
+            Ok(())
+        })
+        .await?;
     Ok(Reply::empty())
 }

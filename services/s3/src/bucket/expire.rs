@@ -16,7 +16,7 @@ use crate::{
     list::cursor::Cursor,
     object::{
         condition::WriteIf,
-        remove::remove,
+        remove::{Target, remove},
         version::{self, OBJECT, VERSION, Version},
     },
     upload::{self, UPLOAD, Upload},
@@ -80,7 +80,8 @@ impl Reconciler for Expiry {
             let Some(row) = kernel.store().get(BUCKET, &scope, name).await? else { return Ok(Next::Done) };
             let bucket = Bucket::of_row(row)?;
             let Some(configuration) = bucket.settings.lifecycle.clone() else { return Ok(Next::Done) };
-            let rules: Vec<Rule<'_>> = configuration["Rules"].as_array().into_iter().flatten().filter(|rule| rule["Status"] == "Enabled").map(Rule).collect();
+            let rules: Vec<Rule<'_>> =
+                configuration["Rules"].as_array().into_iter().flatten().filter(|rule| rule["Status"] == "Enabled").map(Rule).collect();
             let mut left = AT_ONCE;
             objects(kernel, &bucket, &rules, &mut left).await?;
             others(kernel, &bucket, &rules, &mut left).await?;
@@ -109,7 +110,8 @@ async fn objects(kernel: &Kernel, bucket: &Bucket, rules: &[Rule<'_>], left: &mu
         if rules.iter().any(|rule| rule.expires(key, &version, kernel.now())) {
             // Not if it was overwritten meanwhile.
             let only = WriteIf { if_match: Some(version.etag.clone()), if_none_match: None };
-            gone(remove(Hand::Platform(kernel, "LifecycleExpiration"), bucket.clone(), key, None, &only).await)?;
+            let target = Target { key, id: None, conditions: only };
+            gone(remove(Hand::Platform(kernel, "LifecycleExpiration"), bucket.clone(), &target).await)?;
             *left -= 1;
         }
     }
@@ -144,7 +146,8 @@ async fn others(kernel: &Kernel, bucket: &Bucket, rules: &[Rule<'_>], left: &mut
         let over = rules.iter().any(due);
         newer += u64::from(since.is_some());
         if over {
-            gone(remove(Hand::Platform(kernel, "LifecycleExpiration"), bucket.clone(), &key, Some(&found.id), &WriteIf::default()).await)?;
+            let target = Target { key: &key, id: Some(&found.id), conditions: WriteIf::default() };
+            gone(remove(Hand::Platform(kernel, "LifecycleExpiration"), bucket.clone(), &target).await)?;
             *left -= 1;
         }
     }
@@ -164,7 +167,8 @@ async fn uploads(kernel: &Kernel, bucket: &Bucket, rules: &[Rule<'_>], left: &mu
     while *left > 0 && cursor.peek().await?.is_some() {
         let Some(row) = cursor.take() else { break };
         let begun: Upload = row.body()?;
-        let days = |rule: &Rule<'_>| Rule::passed(&rule.0["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"], begun.begun, kernel.now());
+        let days =
+            |rule: &Rule<'_>| Rule::passed(&rule.0["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"], begun.begun, kernel.now());
         if rules.iter().any(|rule| begun.key.starts_with(rule.prefix()) && days(rule)) {
             let mut batch = Batch::new();
             upload::forget(kernel, &row, &begun.id, &mut batch).await?;

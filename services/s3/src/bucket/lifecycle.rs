@@ -36,7 +36,8 @@ async fn get(cx: &Cx, permit: Permit<GetBucketLifecycleConfiguration>, input: Bu
     let bucket = Bucket::permitted(cx, &permit, &input.bucket).await?;
     match bucket.settings.lifecycle {
         Some(configuration) => Ok(Reply::new(configuration)),
-        None => Err(AwsError::new(404, "NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist").with("BucketName", bucket.name)),
+        None => Err(AwsError::new(404, "NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist")
+            .with("BucketName", bucket.name)),
     }
 }
 
@@ -63,16 +64,21 @@ async fn put(cx: &Cx, permit: Permit<PutBucketLifecycleConfiguration>, input: Pu
 
 async fn delete(cx: &Cx, permit: Permit<DeleteBucketLifecycle>, input: BucketInput) -> Result<Reply> {
     let bucket = Bucket::permitted(cx, &permit, &input.bucket).await?;
-    bucket.change(cx, |settings, _| {
-        settings.lifecycle = None;
-        Ok(())
-    }).await?;
+    bucket
+        .change(cx, |settings, _| {
+            settings.lifecycle = None;
+            Ok(())
+        })
+        .await?;
     Ok(Reply::empty())
 }
 
 /// Checks a configuration and gives every rule an id.
 fn check(configuration: &mut Value) -> Result<()> {
-    let rules = configuration["Rules"].as_array_mut().filter(|rules| !rules.is_empty() && rules.len() <= MAX_RULES).ok_or_else(error::malformed_xml)?;
+    let rules = configuration["Rules"]
+        .as_array_mut()
+        .filter(|rules| !rules.is_empty() && rules.len() <= MAX_RULES)
+        .ok_or_else(error::malformed_xml)?;
     let mut ids = HashSet::new();
     for rule in rules {
         let id = rule["ID"].as_str().filter(|id| !id.is_empty()).map_or_else(tenantry_kernel::Ids::uuid, str::to_owned);
@@ -89,7 +95,8 @@ fn check(configuration: &mut Value) -> Result<()> {
 }
 
 fn check_rule(rule: &Value) -> Result<()> {
-    let actions = ["Expiration", "Transitions", "NoncurrentVersionExpiration", "NoncurrentVersionTransitions", "AbortIncompleteMultipartUpload"];
+    let actions =
+        ["Expiration", "Transitions", "NoncurrentVersionExpiration", "NoncurrentVersionTransitions", "AbortIncompleteMultipartUpload"];
     if !actions.iter().any(|action| rule.get(*action).is_some_and(|value| !value.is_null())) {
         return Err(error::request("At least one action needs to be specified in a rule"));
     }
@@ -103,7 +110,10 @@ fn check_rule(rule: &Value) -> Result<()> {
     };
     positive(&rule["Expiration"]["Days"], "Days' for Expiration action")?;
     positive(&rule["NoncurrentVersionExpiration"]["NoncurrentDays"], "NoncurrentDays' for NoncurrentVersionExpiration action")?;
-    positive(&rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"], "DaysAfterInitiation' for AbortIncompleteMultipartUpload action")?;
+    positive(
+        &rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"],
+        "DaysAfterInitiation' for AbortIncompleteMultipartUpload action",
+    )?;
     if let Some(expiration) = rule["Expiration"].as_object()
         && expiration.values().filter(|value| !value.is_null()).count() != 1
     {

@@ -162,11 +162,8 @@ impl Bucket {
             Some(key) => Arn::new("s3", "", "", format_args!("{}/{key}", self.name)),
             None => self.arn(),
         };
-        let mut check = Check::on(action, arn).owned_by(self.owner.clone());
-        if key.is_some() {
-            // Object tags are `s3:ExistingObjectTag`, never `aws:ResourceTag`.
-            check = check.tagged(Vec::new());
-        }
+        // Object tags are `s3:ExistingObjectTag`; a bucket's are seen only where ABAC was enabled for it, which it is not by default.
+        let mut check = Check::on(action, arn).owned_by(self.owner.clone()).tagged(Vec::new());
         // RestrictPublicBuckets: a public policy serves the owner's account and AWS services only.
         let restricted = self.settings.public_access.is_some_and(|access| access.restrict_public_buckets) && self.settings.policy_is_public;
         let own = cx.caller.account == self.owner || cx.caller.principal.kind == PrincipalKind::Service;
@@ -245,7 +242,8 @@ pub(crate) fn request_keys(cx: &Cx, check: Check) -> Check {
         return check.key_if("s3:x-amz-content-sha256", hash);
     }
     let presigned = query("X-Amz-Signature").is_some();
-    let age = query("X-Amz-Date").filter(|_| presigned).and_then(Timestamp::parse).map(|date| (request.time.millis() - date.millis()).max(0));
+    let age =
+        query("X-Amz-Date").filter(|_| presigned).and_then(Timestamp::parse).map(|date| (request.time.millis() - date.millis()).max(0));
     check
         .key("s3:authType", if presigned { "REST-QUERY-STRING" } else { "REST-HEADER" })
         .key("s3:signatureversion", "AWS4-HMAC-SHA256")

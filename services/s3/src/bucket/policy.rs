@@ -132,9 +132,12 @@ async fn put(cx: &Cx, permit: Permit<PutBucketPolicy>, input: PutInput) -> Resul
 fn normalized(text: &str) -> Result<Value> {
     let root = |name: &str| AccountId::is_valid(name).then(|| format!("arn:aws:iam::{name}:root"));
     // Well-formedness (and doubled members, and depth) is the policy parser's to judge.
-    Policy::parse(text, PolicyKind::Resource).map(|_| ()).or_else(|fault| if fault.is_principal() { Ok(()) } else { Err(malformed(fault.message)) })?;
+    Policy::parse(text, PolicyKind::Resource)
+        .map(|_| ())
+        .or_else(|fault| if fault.is_principal() { Ok(()) } else { Err(malformed(fault.message)) })?;
     let text = rewrite_principals(text, &root).map_err(|fault| malformed(fault.message))?;
-    let mut document: Value = serde_json::from_str(&text).map_err(|_| malformed("Policies must be valid JSON and the first byte must be '{'"))?;
+    let mut document: Value =
+        serde_json::from_str(&text).map_err(|_| malformed("Policies must be valid JSON and the first byte must be '{'"))?;
     if let Some(Value::Array(statements)) = document.get_mut("Statement") {
         statements.iter_mut().for_each(collapse);
     } else if let Some(statement) = document.get_mut("Statement") {

@@ -40,26 +40,41 @@ async fn resolve_put(cx: &Cx, input: &PutInput) -> Result<Checks> {
 async fn put(cx: &Cx, permit: Permit<PutPublicAccessBlock>, input: PutInput) -> Result<Reply> {
     let bucket = Bucket::permitted(cx, &permit, &input.of.bucket).await?;
     let access = input.public_access_block_configuration;
-    bucket.change(cx, |settings, _| {
-        settings.public_access = Some(access);
-        Ok(())
-    }).await?;
+    bucket
+        .change(cx, |settings, _| {
+            settings.public_access = Some(access);
+            Ok(())
+        })
+        .await?;
     Ok(Reply::empty())
 }
 
 async fn delete(cx: &Cx, permit: Permit<DeletePublicAccessBlock>, input: BucketInput) -> Result<Reply> {
     let bucket = Bucket::permitted(cx, &permit, &input.bucket).await?;
-    bucket.change(cx, |settings, _| {
-        settings.public_access = None;
-        Ok(())
-    }).await?;
+    bucket
+        .change(cx, |settings, _| {
+            settings.public_access = None;
+            Ok(())
+        })
+        .await?;
     Ok(Reply::empty())
 }
 
 /// Condition keys that, held against a fixed value, make a grant to everyone a grant to somebody.
 const NARROWING: [&str; 14] = [
-    "aws:principalorgid", "aws:principalorgpaths", "aws:principalarn", "aws:principalaccount", "aws:sourceaccount", "aws:sourcearn",
-    "aws:sourceorgid", "aws:sourceorgpaths", "aws:sourcevpc", "aws:sourcevpce", "aws:sourceowner", "aws:userid", "s3:dataaccesspointarn",
+    "aws:principalorgid",
+    "aws:principalorgpaths",
+    "aws:principalarn",
+    "aws:principalaccount",
+    "aws:sourceaccount",
+    "aws:sourcearn",
+    "aws:sourceorgid",
+    "aws:sourceorgpaths",
+    "aws:sourcevpc",
+    "aws:sourcevpce",
+    "aws:sourceowner",
+    "aws:userid",
+    "s3:dataaccesspointarn",
     "s3:x-amz-server-side-encryption-aws-kms-key-id",
 ];
 /// Operators that hold a key against a value that it must have.
@@ -110,7 +125,11 @@ fn narrows(key: &str, values: &Value) -> bool {
         return each(Some(values)).all(narrow);
     }
     // An ARN may have wildcards behind its account.
-    let of_account = |value: &Value| value.as_str().is_some_and(|text| text.splitn(6, ':').nth(4).is_some_and(|account| account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit())));
+    let of_account = |value: &Value| {
+        value.as_str().is_some_and(|text| {
+            text.split(':').nth(4).is_some_and(|account| account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit()))
+        })
+    };
     NARROWING.contains(&key.as_str()) && each(Some(values)).all(|value| fixed(value) || of_account(value))
 }
 
@@ -121,7 +140,9 @@ mod tests {
     #[test]
     fn the_meaning_of_public() {
         let public = |principal: Value, condition: Value| {
-            is_public(&json!({"Statement": {"Effect": "Allow", "Principal": principal, "Action": "s3:GetObject", "Resource": "*", "Condition": condition}}))
+            is_public(
+                &json!({"Statement": {"Effect": "Allow", "Principal": principal, "Action": "s3:GetObject", "Resource": "*", "Condition": condition}}),
+            )
         };
         assert!(public(json!("*"), json!({})));
         assert!(public(json!({"AWS": ["arn:aws:iam::123456789012:root", "*"]}), json!({})));

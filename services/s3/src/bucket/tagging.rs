@@ -1,4 +1,5 @@
-//! The tags of a bucket. They lie in the tag table, so policies see them as `aws:ResourceTag/K`.
+//! The tags of a bucket. They lie in the tag table. Policies do not see them: S3 has tag-based access to
+//! buckets only where it was enabled for the bucket, and that operation is not served.
 
 use std::collections::HashSet;
 

@@ -163,7 +163,9 @@ impl Claim {
     pub fn read(input: &Map<String, Value>, trailer: Option<&str>) -> Result<Self> {
         let mut claim = Self::default();
         for (member, value) in input {
-            let Some(name) = member.strip_prefix("Checksum").filter(|name| !matches!(*name, "Algorithm" | "Type" | "Mode")) else { continue };
+            let Some(name) = member.strip_prefix("Checksum").filter(|name| !matches!(*name, "Algorithm" | "Type" | "Mode")) else {
+                continue;
+            };
             let algorithm = Algorithm::named(name)?;
             if claim.algorithm.replace(algorithm).is_some() {
                 return Err(error::request("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."));
@@ -172,7 +174,11 @@ impl Claim {
             check_form(algorithm, value)?;
             claim.value = Some(value.to_owned());
         }
-        let trailing = trailer.into_iter().flat_map(|list| list.split(',')).map(str::trim).find(|name| name.to_ascii_lowercase().starts_with("x-amz-checksum-"));
+        let trailing = trailer
+            .into_iter()
+            .flat_map(|list| list.split(','))
+            .map(str::trim)
+            .find(|name| name.to_ascii_lowercase().starts_with("x-amz-checksum-"));
         if let Some(name) = trailing {
             let name = name.to_ascii_lowercase();
             let algorithm = Algorithm::named(&name["x-amz-checksum-".len()..])?;
@@ -211,7 +217,11 @@ impl Claim {
         let name = self.trailer.clone().unwrap_or_else(|| algorithm.header());
         let trailing = trailers.iter().find(|(given, _)| *given == name).map(|(_, value)| value.trim());
         if self.trailer.is_some() && trailing.is_none() && self.value.is_none() {
-            return Err(AwsError::new(400, "MalformedTrailerError", "The request contained trailing data that was not well-formed or did not conform to our published schema."));
+            return Err(AwsError::new(
+                400,
+                "MalformedTrailerError",
+                "The request contained trailing data that was not well-formed or did not conform to our published schema.",
+            ));
         }
         for claimed in [self.value.as_deref(), trailing].into_iter().flatten() {
             check_form(algorithm, claimed)?;
@@ -242,7 +252,10 @@ fn check_form(algorithm: Algorithm, value: &str) -> Result<()> {
 /// `InvalidDigest`.
 pub(crate) fn content_md5(text: &str) -> Result<[u8; 16]> {
     let bytes = STANDARD.decode(text).ok().and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
-    bytes.ok_or_else(|| AwsError::new(400, "InvalidDigest", "The Content-MD5 you specified was invalid.").with("Content-MD5", text.chars().take(64).collect::<String>()))
+    bytes.ok_or_else(|| {
+        AwsError::new(400, "InvalidDigest", "The Content-MD5 you specified was invalid.")
+            .with("Content-MD5", text.chars().take(64).collect::<String>())
+    })
 }
 
 /// The checksum of an object of several parts: of the parts' checksums, or (CRCs) of all bytes.
@@ -291,7 +304,11 @@ mod tests {
         assert_eq!((claim.algorithm, claim.value.as_deref()), (Some(Algorithm::Crc32), Some("NhCmhg==")));
         assert!(claim.prove(&[0; 16], Some("NhCmhg=="), &[]).is_ok());
         assert_eq!(claim.prove(&[0; 16], Some("AAAAAA=="), &[]).unwrap_err().code, "BadDigest");
-        for bad in [json!({"ChecksumCRC32": "NhCmhg==", "ChecksumSHA1": "x"}), json!({"ChecksumCRC32": "abc"}), json!({"ChecksumCRC32": "NhCmhg==", "ChecksumAlgorithm": "SHA1"})] {
+        for bad in [
+            json!({"ChecksumCRC32": "NhCmhg==", "ChecksumSHA1": "x"}),
+            json!({"ChecksumCRC32": "abc"}),
+            json!({"ChecksumCRC32": "NhCmhg==", "ChecksumAlgorithm": "SHA1"}),
+        ] {
             assert_eq!(read(bad, None).unwrap_err().code, "InvalidRequest");
         }
         assert_eq!(read(json!({"ContentMD5": "abc"}), None).unwrap_err().code, "InvalidDigest");

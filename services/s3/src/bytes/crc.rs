@@ -97,8 +97,8 @@ pub(crate) fn combine(polynomial: Polynomial, first: u64, second: u64, second_le
     // The operator "append one zero bit", as a matrix over GF(2); squared it appends 2, 4, 8, …
     let mut zeros = [0u64; 64];
     zeros[0] = polynomial.reflected;
-    for row in 1..bits {
-        zeros[row] = 1 << (row - 1);
+    for (row, bit) in zeros.iter_mut().skip(1).zip(0..bits - 1) {
+        *row = 1 << bit;
     }
     let times = |matrix: &[u64; 64], mut vector: u64| {
         let mut sum = 0;
@@ -114,8 +114,8 @@ pub(crate) fn combine(polynomial: Polynomial, first: u64, second: u64, second_le
     };
     let square = |matrix: &[u64; 64]| {
         let mut out = [0; 64];
-        for row in 0..bits {
-            out[row] = times(matrix, matrix[row]);
+        for (row, vector) in out.iter_mut().zip(matrix).take(bits) {
+            *row = times(matrix, *vector);
         }
         out
     };

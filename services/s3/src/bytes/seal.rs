@@ -118,7 +118,11 @@ pub(crate) struct Opener(LessSafeKey);
 impl Opener {
     /// Opens chunk `number`, in place.
     pub fn open(&self, number: u64, mut chunk: BytesMut) -> Result<BytesMut> {
-        let len = self.0.open_in_place(nonce(number), Aad::empty(), &mut chunk).map_err(|_| AwsError::internal("a stored chunk does not open: it was damaged or changed"))?.len();
+        let len = self
+            .0
+            .open_in_place(nonce(number), Aad::empty(), &mut chunk)
+            .map_err(|_| AwsError::internal("a stored chunk does not open: it was damaged or changed"))?
+            .len();
         chunk.truncate(len);
         Ok(chunk)
     }
@@ -140,7 +144,8 @@ mod tests {
         sealed.extend(sealer.finish().unwrap());
         assert_eq!(sealed.iter().map(Bytes::len).collect::<Vec<_>>(), [CHUNK + TAG, 100 + TAG]);
         assert!(!sealed[0].windows(64).any(|window| window == &clear[..64]));
-        let segment = Segment { blob: tenantry_blob::BlobId([0; 32]), size: clear.len() as u64, label: "s3".into(), salt: sealer.salt.clone() };
+        let segment =
+            Segment { blob: tenantry_blob::BlobId([0; 32]), size: clear.len() as u64, label: "s3".into(), salt: sealer.salt.clone() };
         let opener = keys.opener(&segment).unwrap();
         assert_eq!(&opener.open(0, BytesMut::from(&sealed[0][..])).unwrap()[..], &clear[..CHUNK]);
         assert_eq!(&opener.open(1, BytesMut::from(&sealed[1][..])).unwrap()[..], &clear[CHUNK..]);

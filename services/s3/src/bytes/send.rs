@@ -124,7 +124,12 @@ mod tests {
     #[test]
     fn ranges_over_segments() {
         let segment = |size| Segment { blob: tenantry_blob::BlobId([size as u8; 32]), size, label: String::new(), salt: String::new() };
-        let spans = |start, len| touched(vec![segment(5), segment(3), segment(10)], start, len).into_iter().map(|(s, from, until)| (s.size, from, until)).collect::<Vec<_>>();
+        let spans = |start, len| {
+            touched(vec![segment(5), segment(3), segment(10)], start, len)
+                .into_iter()
+                .map(|(s, from, until)| (s.size, from, until))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(spans(0, 18), [(5, 0, 5), (3, 0, 3), (10, 0, 10)]);
         assert_eq!(spans(4, 2), [(5, 4, 5), (3, 0, 1)]);
         assert_eq!(spans(5, 3), [(3, 0, 3)]);

@@ -154,7 +154,13 @@ fn output(bucket: &Bucket, input: &ListInput, entries: &[Entry], most: usize, tr
 async fn list_v2(cx: &Cx, permit: Permit<ListObjectsV2>, input: ListInput) -> Result<Reply> {
     let bucket = Bucket::permitted(cx, &permit, &input.bucket).await?;
     let most = page(input.max_keys, "max-keys")?;
-    let wrong = || error::argument("The continuation token provided is incorrect", "continuation-token", input.continuation_token.as_deref().unwrap_or_default());
+    let wrong = || {
+        error::argument(
+            "The continuation token provided is incorrect",
+            "continuation-token",
+            input.continuation_token.as_deref().unwrap_or_default(),
+        )
+    };
     let after = match &input.continuation_token {
         Some(token) => Some(String::from_utf8(URL_SAFE_NO_PAD.decode(token).map_err(|_| wrong())?).map_err(|_| wrong())?),
         None => input.start_after.clone().filter(|text| !text.is_empty()),

@@ -133,14 +133,16 @@ async fn list(cx: &Cx, permit: Permit<ListObjectVersions>, input: Input) -> Resu
             Some(common) => walk.jump(common),
             None => walk.skip(cx, key, id_marker).await?,
         },
-        None if id_marker.is_some() => return Err(error::argument("A version-id marker cannot be specified without a key marker.", "version-id-marker", "")),
+        None if id_marker.is_some() => {
+            return Err(error::argument("A version-id marker cannot be specified without a key marker.", "version-id-marker", ""));
+        }
         None => {}
     }
     let (mut entries, mut more) = (Vec::new(), false);
-    while most > 0 {
-        let Some((key, current)) = walk.next().await? else { break };
+    while let Some((key, current)) = walk.next().await? {
         if entries.len() == most {
-            more = true;
+            // A page of nothing is a question about nothing.
+            more = most > 0;
             break;
         }
         match rolled(&key, prefix, delimiter) {

@@ -74,7 +74,9 @@ impl WriteIf {
     pub fn read(input: &serde_json::Map<String, serde_json::Value>) -> Result<Self> {
         let text = |member: &str| input.get(member).and_then(|value| value.as_str()).map(str::to_owned);
         let conditions = Self { if_match: text("IfMatch"), if_none_match: text("IfNoneMatch") };
-        if conditions.if_none_match.as_deref().is_some_and(|list| list.trim() != "*") || (conditions.if_match.is_some() && conditions.if_none_match.is_some()) {
+        if conditions.if_none_match.as_deref().is_some_and(|list| list.trim() != "*")
+            || (conditions.if_match.is_some() && conditions.if_none_match.is_some())
+        {
             let text = "A header you provided implies functionality that is not implemented";
             return Err(AwsError::new(501, "NotImplemented", text).with("Header", "If-None-Match"));
         }

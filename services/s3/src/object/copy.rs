@@ -47,7 +47,8 @@ impl Source {
     /// `InvalidArgument`.
     pub fn read(input: &Map<String, Value>) -> Result<Self> {
         let header = text(input, "CopySource").unwrap_or_default();
-        let wrong = || error::argument("Copy Source must mention the source bucket and key: sourcebucket/sourcekey", "x-amz-copy-source", header);
+        let wrong =
+            || error::argument("Copy Source must mention the source bucket and key: sourcebucket/sourcekey", "x-amz-copy-source", header);
         if header.starts_with("arn:") {
             return Err(error::not_implemented("Copying from an access point"));
         }
@@ -128,12 +129,17 @@ async fn copy(cx: &Cx, permit: Permit<CopyObject>, input: Map<String, Value>) ->
     let source = Source::read(&input)?;
     let (from, found) = source_version(cx, &source, &source_conditions(&input)?).await?;
     if found.version.size > MAX_PIECE {
-        return Err(error::request(format!("The specified copy source is larger than the maximum allowable size for a copy source: {MAX_PIECE}")));
+        return Err(error::request(format!(
+            "The specified copy source is larger than the maximum allowable size for a copy source: {MAX_PIECE}"
+        )));
     }
     let replaces = text(&input, "MetadataDirective") == Some("REPLACE");
     let encryption = Encryption::read(&bucket, &input)?;
     let onto_itself = source.bucket == bucket.name && source.key == key && source.id.is_none();
-    let changes = replaces || ["StorageClass", "WebsiteRedirectLocation", "ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled"].iter().any(|member| input.contains_key(*member));
+    let changes = replaces
+        || ["StorageClass", "WebsiteRedirectLocation", "ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled"]
+            .iter()
+            .any(|member| input.contains_key(*member));
     if onto_itself && !changes {
         let text = "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.";
         return Err(error::request(text));
@@ -190,7 +196,13 @@ async fn bytes_of(cx: &Cx, from: &Bucket, found: &Found, label: &str, wanted: Op
     };
     let same_key = source.segment.as_ref().is_none_or(|segment| segment.label == label);
     if source.manifest.is_none() && same_key && checksum_stays {
-        let version = Version { size: source.size, etag: source.etag.clone(), segment: source.segment.clone(), checksum: source.checksum.clone(), ..Version::new(cx.now()) };
+        let version = Version {
+            size: source.size,
+            etag: source.etag.clone(),
+            segment: source.segment.clone(),
+            checksum: source.checksum.clone(),
+            ..Version::new(cx.now())
+        };
         return Ok(Bytes { version, required: Some(found.clone()), _hold: Hold::of(&source.segment), _received: None });
     }
     let body = get::contents(cx, from, source, (0, source.size)).await?;

@@ -1,15 +1,24 @@
 //! DeleteObject and DeleteObjects.
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tenantry_core::{AwsError, Result};
 use tenantry_kernel::{Check, Checks, Cx, Permit, Reply};
 
-use super::{condition::WriteIf, remove::remove};
-use crate::{bucket::{Bucket, Hand}, error, names, operation::operation};
+use super::{
+    condition::WriteIf,
+    remove::{Removed, Target, remove, remove_many},
+};
+use crate::{
+    bucket::{Bucket, Hand},
+    error, names,
+    operation::operation,
+};
 
 /// Keys of one DeleteObjects.
 pub(crate) const MAX_KEYS: usize = 1000;
+/// Keys that go in one commit.
+const TOGETHER: usize = 100;
 
 operation!(DeleteObject: "s3:DeleteObject" on ["object"] + ["s3:if-match", "s3:VersionId"], DeleteInput, resolve, delete);
 operation!(DeleteObjects: "s3:DeleteObject" on ["object"] + ["s3:if-match", "s3:VersionId"], ManyInput, resolve_many, delete_many);
@@ -48,7 +57,7 @@ async fn delete(cx: &Cx, permit: Permit<DeleteObject>, input: DeleteInput) -> Re
     }
     let bucket = Bucket::permitted(cx, &permit, &input.bucket).await?;
     let conditions = WriteIf { if_match: input.if_match, if_none_match: None };
-    let removed = remove(Hand::Call(cx), bucket, &input.key, input.version_id.as_deref(), &conditions).await?;
+    let removed = remove(Hand::Call(cx), bucket, &Target { key: &input.key, id: input.version_id.as_deref(), conditions }).await?;
     let mut output = json!({});
     if let Some(version) = removed.version {
         output["VersionId"] = version.into();
@@ -103,26 +112,16 @@ async fn delete_many(cx: &Cx, permit: Permit<DeleteObjects>, input: ManyInput) -
     }
     let bucket = Bucket::permitted(cx, &permit, &input.bucket).await?;
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
-    for one in input.delete.objects {
-        let outcome = match names::check_key(&one.key) {
-            Ok(()) => remove(Hand::Call(cx), bucket.clone(), &one.key, one.version_id.as_deref(), &WriteIf { if_match: one.etag.clone(), if_none_match: None }).await,
-            Err(refused) => Err(refused),
-        };
-        match outcome {
-            Ok(removed) => {
-                let mut entry = Map::new();
-                entry.insert("Key".to_owned(), one.key.into());
-                if let Some(id) = one.version_id {
-                    entry.insert("VersionId".to_owned(), id.into());
-                }
-                if removed.marker {
-                    entry.insert("DeleteMarker".to_owned(), true.into());
-                    entry.insert("DeleteMarkerVersionId".to_owned(), removed.version.into());
-                }
-                deleted.push(Value::Object(entry));
+    for several in input.delete.objects.chunks(TOGETHER) {
+        let (good, bad): (Vec<&One>, Vec<&One>) = several.iter().partition(|one| names::check_key(&one.key).is_ok());
+        let targets: Vec<Target<'_>> = good.iter().map(|one| one.target()).collect();
+        for (one, outcome) in good.iter().zip(remove_many(Hand::Call(cx), &bucket, &targets).await) {
+            match outcome {
+                Ok(removed) => deleted.push(one.deleted(removed)),
+                Err(refused) => errors.push(one.failed(&refused)),
             }
-            Err(refused) => errors.push(failed(&one.key, one.version_id.as_deref(), &refused)),
         }
+        errors.extend(bad.iter().filter_map(|one| names::check_key(&one.key).err().map(|refused| one.failed(&refused))));
     }
     let mut output = json!({});
     if !input.delete.quiet {
@@ -134,12 +133,32 @@ async fn delete_many(cx: &Cx, permit: Permit<DeleteObjects>, input: ManyInput) -
     Ok(Reply::new(output))
 }
 
-fn failed(key: &str, id: Option<&str>, refused: &AwsError) -> Value {
-    let code = if refused.status >= 500 { "InternalError" } else { &*refused.code };
-    let message = if refused.status >= 500 { "We encountered an internal error. Please try again." } else { &refused.message };
-    let mut entry = json!({"Key": key, "Code": code, "Message": message});
-    if let Some(id) = id {
-        entry["VersionId"] = id.into();
+impl One {
+    fn target(&self) -> Target<'_> {
+        let conditions = WriteIf { if_match: self.etag.clone(), if_none_match: None };
+        Target { key: &self.key, id: self.version_id.as_deref(), conditions }
     }
-    entry
+
+    fn deleted(&self, removed: Removed) -> Value {
+        let mut entry = json!({"Key": self.key});
+        if let Some(id) = &self.version_id {
+            entry["VersionId"] = id.as_str().into();
+        }
+        if removed.marker {
+            entry["DeleteMarker"] = true.into();
+            entry["DeleteMarkerVersionId"] = removed.version.into();
+        }
+        entry
+    }
+
+    fn failed(&self, refused: &AwsError) -> Value {
+        let internal = refused.status >= 500 && refused.code != "NotImplemented";
+        let code = if internal { "InternalError" } else { &*refused.code };
+        let message = if internal { "We encountered an internal error. Please try again." } else { &refused.message };
+        let mut entry = json!({"Key": self.key, "Code": code, "Message": message});
+        if let Some(id) = &self.version_id {
+            entry["VersionId"] = id.as_str().into();
+        }
+        entry
+    }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use tenantry_core::{AccountId, AwsError, Arn, Result, Tag};
+use tenantry_core::{AccountId, Arn, AwsError, Result, Tag};
 
 use crate::{bucket::Bucket, bytes::hex, error};
 
@@ -45,7 +45,11 @@ impl Details {
         }
         if let Some(encoding) = text(input, "ContentEncoding") {
             // `aws-chunked` is how the body travelled, not what it is.
-            let left: Vec<&str> = encoding.split(',').map(str::trim).filter(|coding| !coding.eq_ignore_ascii_case("aws-chunked") && !coding.is_empty()).collect();
+            let left: Vec<&str> = encoding
+                .split(',')
+                .map(str::trim)
+                .filter(|coding| !coding.eq_ignore_ascii_case("aws-chunked") && !coding.is_empty())
+                .collect();
             if left.is_empty() {
                 headers.remove("ContentEncoding");
             } else {
@@ -128,11 +132,16 @@ impl Encryption {
         if input.keys().any(|name| name.starts_with("SSECustomer")) {
             return Err(error::not_implemented("Server-side encryption with a key that the client provides (SSE-C)"));
         }
-        let default = bucket.settings.encryption.as_ref().and_then(|config| config["Rules"][0]["ApplyServerSideEncryptionByDefault"].as_object());
+        let default =
+            bucket.settings.encryption.as_ref().and_then(|config| config["Rules"][0]["ApplyServerSideEncryptionByDefault"].as_object());
         let (algorithm, key) = match text(input, "ServerSideEncryption") {
             Some(algorithm) => (algorithm, text(input, "SSEKMSKeyId")),
             None if input.contains_key("SSEKMSKeyId") => {
-                return Err(error::argument("Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms", "x-amz-server-side-encryption", "null"));
+                return Err(error::argument(
+                    "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms",
+                    "x-amz-server-side-encryption",
+                    "null",
+                ));
             }
             None => match default {
                 Some(rule) => (text(rule, "SSEAlgorithm").unwrap_or("AES256"), text(rule, "KMSMasterKeyID")),
@@ -147,13 +156,19 @@ impl Encryption {
     /// Checks an algorithm and a key.
     pub fn of(bucket: &Bucket, algorithm: &str, key: Option<&str>, bucket_key: bool) -> Result<Self> {
         match algorithm {
-            "AES256" if key.is_some() => {
-                Err(error::argument("Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms", "x-amz-server-side-encryption", "AES256"))
-            }
+            "AES256" if key.is_some() => Err(error::argument(
+                "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms",
+                "x-amz-server-side-encryption",
+                "AES256",
+            )),
             "AES256" => Ok(Self::default()),
             "aws:kms" | "aws:kms:dsse" => {
                 let managed = managed_key(&bucket.owner, bucket.settings.region.as_str());
-                let known = key.is_none_or(|key| key == managed.as_str() || key == "alias/aws/s3" || managed.resource().ends_with(key) || key.ends_with(":alias/aws/s3"));
+                let named = |key: &str| {
+                    let id = managed.resource().strip_prefix("key/").unwrap_or_default();
+                    key == managed.as_str() || key == id || key == "alias/aws/s3" || key.ends_with(":alias/aws/s3")
+                };
+                let known = key.is_none_or(named);
                 if !known {
                     let shown: String = key.unwrap_or_default().chars().take(256).collect();
                     return Err(AwsError::new(400, "KMS.NotFoundException", format!("Key '{shown}' does not exist")));
@@ -207,7 +222,13 @@ pub(crate) fn refuse_unsupported(input: &Map<String, Value>) -> Result<()> {
 /// `InvalidArgument`, `InvalidTag`, `BadRequest`.
 pub(crate) fn header_tags(input: &Map<String, Value>) -> Result<Vec<Tag>> {
     let Some(text) = text(input, "Tagging").filter(|text| !text.is_empty()) else { return Ok(Vec::new()) };
-    let wrong = |_| error::argument("The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates.", "x-amz-tagging", text);
+    let wrong = |_| {
+        error::argument(
+            "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates.",
+            "x-amz-tagging",
+            text,
+        )
+    };
     let pairs = tenantry_wire::parse_query(text).map_err(wrong)?;
     crate::bucket::tagging::check(pairs.into_iter().map(|(key, value)| Tag { key, value }).collect(), MAX_TAGS)
 }

@@ -10,12 +10,17 @@ use super::{
     range,
     version::{self, Found, NULL, Version},
 };
-use crate::{bucket::{Bucket, Versioning}, bytes::send, error, names, operation::operation};
+use crate::{
+    bucket::{Bucket, Versioning},
+    bytes::send,
+    error, names,
+    operation::operation,
+};
 
 operation!(GetObject: "s3:GetObject" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:VersionId", "s3:prefix"], ReadInput, resolve_get, get);
 operation!(HeadObject: "s3:GetObject" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:VersionId", "s3:prefix"], ReadInput, resolve_head, head);
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ReadInput {
     bucket: String,
@@ -34,7 +39,7 @@ pub(crate) struct ReadInput {
 }
 
 /// Headers of the answer that the request chooses.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Overrides {
     response_cache_control: Option<String>,
@@ -169,7 +174,7 @@ async fn answer(cx: &Cx, bucket: &Bucket, input: ReadInput, method: &str) -> Res
         Verdict::Failed(which) => return Err(error::precondition(which)),
         Verdict::NotModified => {
             let kept = ["ETag", "LastModified", "CacheControl", "Expires", "VersionId"];
-            let members = output.as_object_mut().into_iter().flat_map(|all| std::mem::take(all)).filter(|(name, _)| kept.contains(&name.as_str()));
+            let members = output.as_object_mut().into_iter().flat_map(std::mem::take).filter(|(name, _)| kept.contains(&name.as_str()));
             return Ok(Answer { output: Value::Object(members.collect()), status: 304, span: (0, 0), version });
         }
     }
@@ -192,7 +197,10 @@ async fn answer(cx: &Cx, bucket: &Bucket, input: ReadInput, method: &str) -> Res
             output["ContentRange"] = format!("bytes {start}-{}/{}", start + len - 1, version.size).into();
         }
         // The checksum is the whole object's.
-        if input.part_number.is_none() && let Some(checksum) = &version.checksum && len != version.size {
+        if input.part_number.is_none()
+            && let Some(checksum) = &version.checksum
+            && len != version.size
+        {
             let all = output.as_object_mut();
             all.map(|all| (all.remove(&checksum.algorithm.member()), all.remove("ChecksumType")));
         }
@@ -219,12 +227,23 @@ async fn part(cx: &Cx, bucket: &Bucket, version: &Version, number: u32) -> Resul
 
 async fn get(cx: &Cx, permit: Permit<GetObject>, input: ReadInput) -> Result<Reply> {
     let bucket = Bucket::permitted(cx, &permit, &input.bucket).await?;
-    let answer = answer(cx, &bucket, input, "GET").await?;
-    let body = match answer.status {
-        304 => tenantry_kernel::empty(),
-        _ => contents(cx, &bucket, &answer.version, answer.span).await?,
-    };
-    Ok(Reply { status: answer.status, ..Reply::streaming(answer.output, body) })
+    loop {
+        let answer = answer(cx, &bucket, input.clone(), "GET").await?;
+        let body = match answer.status {
+            304 => Ok(tenantry_kernel::empty()),
+            _ => contents(cx, &bucket, &answer.version, answer.span).await,
+        };
+        match body {
+            Ok(body) => return Ok(Reply { status: answer.status, ..Reply::streaming(answer.output, body) }),
+            Err(error) => {
+                // Deleted or overwritten between reading the row and opening the bytes: then what is there now is the answer.
+                let now = version::find(&cx.kernel, &bucket, &input.key, input.version_id.as_deref()).await?;
+                if now.is_some_and(|now| now.version.order == answer.version.order) {
+                    return Err(error);
+                }
+            }
+        }
+    }
 }
 
 /// A version's bytes `span.0..span.0 + span.1`.

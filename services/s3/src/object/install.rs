@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Makes `new` the current version of a key, if the conditions hold at that moment. Answers it with its id.
-/// `more` adds what belongs to the same commit; what it requires to be there is `NoSuchUpload`'s or the source's business.
+/// `more` adds what belongs to the same commit.
 ///
 /// # Errors
 /// `PreconditionFailed`, `NoSuchBucket`, `OperationAborted` after too many lost races.
@@ -38,14 +38,17 @@ pub(crate) async fn install(
         new.order = next_order(cx.now(), latest);
         new.id = if bucket.settings.versioning == Versioning::Enabled { new_id(new.order) } else { NULL.to_owned() };
         let mut batch = Batch::new();
+        // First, while what it requires is not overwritten by the rest: a copy's source may be this very key.
+        more(&mut batch)?;
         let _hold = make_room(Hand::Call(cx), &bucket, key, current.as_ref(), &mut batch).await?;
         let expect = current.as_ref().map_or(Expect::Absent, |found| Expect::Version(found.row.version));
         batch.put(object_row(&bucket, key, &new)?, expect);
         batch.require(BUCKET, bucket.scope(), bucket.name.as_str(), Expect::Version(bucket.version()));
-        more(&mut batch)?;
         match cx.commit(batch).await {
             Ok(()) => return Ok(new),
-            Err(CommitError::Conflict { .. } | CommitError::NotFound { .. }) => bucket = Bucket::in_scope(&cx.kernel, &bucket.scope().clone(), &bucket.name).await?,
+            Err(CommitError::Conflict { .. } | CommitError::NotFound { .. }) => {
+                bucket = Bucket::in_scope(&cx.kernel, &bucket.scope().clone(), &bucket.name).await?
+            }
             Err(other) => return Err(other.into()),
         }
     }

@@ -23,17 +23,20 @@ pub(crate) struct Removed {
     pub marker: bool,
 }
 
-/// Deletes a key (`id` is `None`) or one version of it. What is not there is deleted already.
+/// A key to delete, or one version of it.
+pub(crate) struct Target<'a> {
+    pub key: &'a str,
+    pub id: Option<&'a str>,
+    pub conditions: WriteIf,
+}
+
+/// Deletes a key, or one version of it. What is not there is deleted already.
 ///
 /// # Errors
 /// `PreconditionFailed`, `InvalidArgument` for a bad version id, `OperationAborted` after too many lost races.
-pub(crate) async fn remove(hand: Hand<'_>, mut bucket: Bucket, key: &str, id: Option<&str>, conditions: &WriteIf) -> Result<Removed> {
+pub(crate) async fn remove(hand: Hand<'_>, mut bucket: Bucket, target: &Target<'_>) -> Result<Removed> {
     for _ in 0..ATTEMPTS {
-        let mut batch = Batch::new();
-        let (removed, hold) = match id {
-            Some(id) => one_version(hand, &bucket, key, id, conditions, &mut batch).await?,
-            None => on_top(hand, &bucket, key, conditions, &mut batch).await?,
-        };
+        let (mut batch, removed, hold) = plan(hand, &bucket, target).await?;
         if batch.is_empty() {
             return Ok(removed);
         }
@@ -42,11 +45,52 @@ pub(crate) async fn remove(hand: Hand<'_>, mut bucket: Bucket, key: &str, id: Op
         drop(hold);
         match done {
             Ok(()) => return Ok(removed),
-            Err(CommitError::Conflict { .. } | CommitError::NotFound { .. }) => bucket = Bucket::in_scope(hand.kernel(), &bucket.scope().clone(), &bucket.name).await?,
+            Err(CommitError::Conflict { .. } | CommitError::NotFound { .. }) => {
+                bucket = Bucket::in_scope(hand.kernel(), &bucket.scope().clone(), &bucket.name).await?;
+            }
             Err(other) => return Err(other.into()),
         }
     }
     Err(error::conflict())
+}
+
+/// Deletes several keys in one commit; one by one where that does not go (a key that is named twice, a race).
+pub(crate) async fn remove_many(hand: Hand<'_>, bucket: &Bucket, targets: &[Target<'_>]) -> Vec<Result<Removed>> {
+    let (mut together, mut outcomes, mut holds) = (Batch::new(), Vec::with_capacity(targets.len()), Vec::new());
+    for target in targets {
+        outcomes.push(match plan(hand, bucket, target).await {
+            Ok((batch, removed, hold)) => {
+                together.append_batch(batch);
+                holds.push(hold);
+                Ok(removed)
+            }
+            Err(error) => Err(error),
+        });
+    }
+    if together.is_empty() {
+        return outcomes;
+    }
+    together.require(BUCKET, bucket.scope(), bucket.name.as_str(), Expect::Version(bucket.version()));
+    if hand.commit(together, &bucket.arn()).await.is_ok() {
+        return outcomes;
+    }
+    drop(holds);
+    for (target, outcome) in targets.iter().zip(&mut outcomes) {
+        if outcome.is_ok() {
+            *outcome = remove(hand, bucket.clone(), target).await;
+        }
+    }
+    outcomes
+}
+
+/// What a deletion would change.
+async fn plan(hand: Hand<'_>, bucket: &Bucket, target: &Target<'_>) -> Result<(Batch, Removed, Hold)> {
+    let mut batch = Batch::new();
+    let (removed, hold) = match target.id {
+        Some(id) => one_version(hand, bucket, target.key, id, &target.conditions, &mut batch).await?,
+        None => on_top(hand, bucket, target.key, &target.conditions, &mut batch).await?,
+    };
+    Ok((batch, removed, hold))
 }
 
 /// Without a version id: the object goes, or under versioning a marker comes.
@@ -78,7 +122,14 @@ async fn on_top(hand: Hand<'_>, bucket: &Bucket, key: &str, conditions: &WriteIf
 }
 
 /// With a version id: that version goes, and the one below it comes to light.
-async fn one_version(hand: Hand<'_>, bucket: &Bucket, key: &str, id: &str, conditions: &WriteIf, batch: &mut Batch) -> Result<(Removed, Hold)> {
+async fn one_version(
+    hand: Hand<'_>,
+    bucket: &Bucket,
+    key: &str,
+    id: &str,
+    conditions: &WriteIf,
+    batch: &mut Batch,
+) -> Result<(Removed, Hold)> {
     let found = version::by_id(hand.kernel(), bucket, key, id).await?;
     conditions.require(found.as_ref().map(|found| &found.version), key)?;
     let gone = Removed { version: Some(id.to_owned()), marker: found.as_ref().is_some_and(|found| found.version.marker) };

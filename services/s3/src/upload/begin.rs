@@ -48,7 +48,10 @@ fn checksum(input: &Map<String, Value>) -> Result<(Option<Algorithm>, bool)> {
         true => Ok((algorithm, composite)),
         false => {
             let kind = if composite { "COMPOSITE" } else { "FULL_OBJECT" };
-            Err(error::request(format!("The {kind} checksum type cannot be used with the {} checksum algorithm.", known.name().to_ascii_lowercase())))
+            Err(error::request(format!(
+                "The {kind} checksum type cannot be used with the {} checksum algorithm.",
+                known.name().to_ascii_lowercase()
+            )))
         }
     }
 }
@@ -70,7 +73,8 @@ async fn create(cx: &Cx, permit: Permit<CreateMultipartUpload>, input: Map<Strin
         encryption: Encryption::read(&bucket, &input)?,
         tags: details::header_tags(&input)?,
     };
-    let row = Row::new(UPLOAD, bucket.scope(), upload_id(&bucket.name, key, &upload.id), cx.now()).parent(bucket.name.as_str()).with(&upload)?;
+    let row =
+        Row::new(UPLOAD, bucket.scope(), upload_id(&bucket.name, key, &upload.id), cx.now()).parent(bucket.name.as_str()).with(&upload)?;
     let mut batch = Batch::new();
     batch.put(row, Expect::Absent);
     batch.require(BUCKET, bucket.scope(), bucket.name.as_str(), Expect::Present);

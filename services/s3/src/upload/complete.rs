@@ -68,7 +68,12 @@ fn chosen(upload: &Upload, listed: &[Listed], stored: Vec<(Row, Part)>) -> Resul
     for one in listed {
         let number = one.number.filter(|number| (1..=MAX_PARTS).contains(number)).ok_or_else(|| invalid(one.number.unwrap_or(0)))?;
         if number <= before {
-            return Err(AwsError::new(400, "InvalidPartOrder", "The list of parts was not in ascending order. Parts must be ordered by part number.").with("UploadId", upload.id.as_str()));
+            return Err(AwsError::new(
+                400,
+                "InvalidPartOrder",
+                "The list of parts was not in ascending order. Parts must be ordered by part number.",
+            )
+            .with("UploadId", upload.id.as_str()));
         }
         before = number;
         while stored.peek().is_some_and(|(_, part)| part.number < number) {
@@ -80,7 +85,8 @@ fn chosen(upload: &Upload, listed: &[Listed], stored: Vec<(Row, Part)>) -> Resul
         }
         for (member, value) in &one.rest {
             let claimed = member.starts_with("Checksum").then(|| value.as_str()).flatten();
-            let own = part.checksum.as_ref().filter(|checksum| checksum.algorithm.member() == *member).map(|checksum| checksum.value.as_str());
+            let own =
+                part.checksum.as_ref().filter(|checksum| checksum.algorithm.member() == *member).map(|checksum| checksum.value.as_str());
             if claimed.is_some() && claimed != own {
                 return Err(invalid(number));
             }
@@ -103,7 +109,8 @@ fn chosen(upload: &Upload, listed: &[Listed], stored: Vec<(Row, Part)>) -> Resul
 fn etag(parts: &[(Row, Part)]) -> String {
     let mut hash = Md5::new();
     for (_, part) in parts {
-        let bytes: Vec<u8> = (0..part.etag.len() / 2).filter_map(|i| u8::from_str_radix(part.etag.get(i * 2..i * 2 + 2)?, 16).ok()).collect();
+        let bytes: Vec<u8> =
+            (0..part.etag.len() / 2).filter_map(|i| u8::from_str_radix(part.etag.get(i * 2..i * 2 + 2)?, 16).ok()).collect();
         hash.update(&bytes);
     }
     format!("{}-{}", hex(&hash.finalize()), parts.len())
@@ -162,7 +169,12 @@ async fn complete(cx: &Cx, permit: Permit<CompleteMultipartUpload>, input: Map<S
     let manifest = Manifest {
         parts: parts
             .iter()
-            .map(|(_, part)| version::Part { number: part.number, segment: part.segment.clone(), size: part.size, checksum: part.checksum.as_ref().map(|c| c.value.clone()) })
+            .map(|(_, part)| version::Part {
+                number: part.number,
+                segment: part.segment.clone(),
+                size: part.size,
+                checksum: part.checksum.as_ref().map(|c| c.value.clone()),
+            })
             .collect(),
     };
     let new = Version {
@@ -205,7 +217,11 @@ async fn complete(cx: &Cx, permit: Permit<CompleteMultipartUpload>, input: Map<S
 }
 
 fn answer(cx: &Cx, bucket: &str, key: &str, version: &Version) -> Value {
-    let base = if cx.request.base_url.is_empty() { format!("https://{bucket}.s3.amazonaws.com") } else { format!("{}/{bucket}", cx.request.base_url) };
+    let base = if cx.request.base_url.is_empty() {
+        format!("https://{bucket}.s3.amazonaws.com")
+    } else {
+        format!("{}/{bucket}", cx.request.base_url)
+    };
     let mut output = json!({"Location": format!("{base}/{}", crate::list::encoded(key, true)), "Bucket": bucket, "Key": key, "ETag": version.quoted_etag()});
     version.encryption.show(&mut output);
     show_id(version, &mut output);

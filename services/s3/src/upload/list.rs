@@ -178,7 +178,8 @@ async fn parts(cx: &Cx, permit: Permit<ListParts>, input: PartsInput) -> Result<
     for row in &rows {
         let part: Part = row.body()?;
         last = part.number;
-        let mut one = json!({"PartNumber": part.number, "LastModified": part.modified, "ETag": format!("\"{}\"", part.etag), "Size": part.size});
+        let mut one =
+            json!({"PartNumber": part.number, "LastModified": part.modified, "ETag": format!("\"{}\"", part.etag), "Size": part.size});
         if let Some(checksum) = &part.checksum {
             checksum.show(&mut one, false);
         }

@@ -55,13 +55,24 @@ fn number(input: &Map<String, Value>) -> Result<u32> {
 }
 
 /// Takes a part in and commits its row.
-async fn keep(cx: &Cx, bucket: &Bucket, input: &Map<String, Value>, upload: &(Row, Upload), claim: &Claim, body: Option<Body>) -> Result<Part> {
+async fn keep(
+    cx: &Cx,
+    bucket: &Bucket,
+    input: &Map<String, Value>,
+    upload: &(Row, Upload),
+    claim: &Claim,
+    body: Option<Body>,
+) -> Result<Part> {
     let number = number(input)?;
     let (row, upload) = upload;
     if let (Some(own), Some(given)) = (upload.algorithm, claim.algorithm)
         && own != given
     {
-        let text = format!("Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}", own.name().to_ascii_lowercase(), given.name().to_ascii_lowercase());
+        let text = format!(
+            "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+            own.name().to_ascii_lowercase(),
+            given.name().to_ascii_lowercase()
+        );
         return Err(error::request(text));
     }
     let label = upload.encryption.label();
@@ -113,7 +124,9 @@ async fn copy(cx: &Cx, permit: Permit<UploadPartCopy>, input: Map<String, Value>
     let (from, found) = source_version(cx, &source, &source_conditions(&input)?).await?;
     let span = span(text(&input, "CopySourceRange"), found.version.size)?;
     if span.1 > MAX_PIECE {
-        return Err(error::request(format!("The specified copy source is larger than the maximum allowable size for a copy source: {MAX_PIECE}")));
+        return Err(error::request(format!(
+            "The specified copy source is larger than the maximum allowable size for a copy source: {MAX_PIECE}"
+        )));
     }
     let body = get::contents(cx, &from, &found.version, span).await?;
     let part = keep(cx, &bucket, &input, &upload, &Claim::default(), Some(body)).await?;
@@ -132,8 +145,16 @@ async fn copy(cx: &Cx, permit: Permit<UploadPartCopy>, input: Map<String, Value>
 /// The bytes of a copy's source. Here a range has both ends and must lie within the source.
 fn span(header: Option<&str>, size: u64) -> Result<(u64, u64)> {
     let Some(text) = header else { return Ok((0, size)) };
-    let wrong = || error::argument("The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy", "x-amz-copy-source-range", text);
-    let outside = |_: AwsError| error::argument(&format!("Range specified is not valid for source object of size: {size}"), "x-amz-copy-source-range", text);
+    let wrong = || {
+        error::argument(
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy",
+            "x-amz-copy-source-range",
+            text,
+        )
+    };
+    let outside = |_: AwsError| {
+        error::argument(&format!("Range specified is not valid for source object of size: {size}"), "x-amz-copy-source-range", text)
+    };
     let (first, last) = text.strip_prefix("bytes=").and_then(|range| range.split_once('-')).ok_or_else(wrong)?;
     let (Ok(_), Ok(last)) = (first.parse::<u64>(), last.parse::<u64>()) else { return Err(wrong()) };
     if last >= size {

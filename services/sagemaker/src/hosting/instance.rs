@@ -39,13 +39,13 @@ pub(crate) const AT_A_TIME: usize = 100;
 /// The port that containers serve on.
 const PORT: u16 = 8080;
 /// So many starts of a container that ends before it was ready are one failure.
-const STARTS: u32 = 3;
+pub(super) const STARTS: u32 = 3;
 /// A container that ends more often than this without having been healthy for [`HEALTHY`] is not started again.
-const RESTARTS: u32 = 5;
+pub(super) const RESTARTS: u32 = 5;
 /// A container that served so long has earned new restarts.
 const HEALTHY: Duration = Duration::from_secs(600);
-/// Between starts, times their number.
-const BETWEEN_STARTS: Duration = Duration::from_millis(500);
+/// Between starts of a container, times their number.
+pub(crate) const BETWEEN_STARTS: Duration = Duration::from_millis(500);
 /// How long preparing the image's environment may take.
 const ENVIRONMENT: Duration = Duration::from_secs(3600);
 /// A ping is answered within this.
@@ -90,6 +90,8 @@ pub(crate) struct Plan {
     pub startup_secs: u64,
     /// What the data may fill.
     pub volume_gib: u64,
+    /// Between starts of the container, times their number.
+    pub between_starts: Duration,
     /// What to say when the ping is not answered.
     pub unhealthy: String,
 }
@@ -285,7 +287,7 @@ impl Instance {
                 models.forget_all().await;
             }
             count += 1;
-            tokio::time::sleep(BETWEEN_STARTS * count.min(20)).await;
+            tokio::time::sleep(self.plan.between_starts * count.min(20)).await;
         }
     }
 
@@ -298,8 +300,9 @@ impl Instance {
         if dir.exists() {
             fs::remove_dir_all(dir).await.map_err(said)?;
         }
-        fs::create_dir_all(dir).await.map_err(said)?;
-        let place = dir.join(if plan.container.multi_model() { "models" } else { "model" });
+        // With the place that the data is mounted at.
+        fs::create_dir_all(dir.join("ml").join(self.place())).await.map_err(said)?;
+        let place = dir.join(self.place());
         let mover = Mover::new(self.kernel.clone(), caller.clone(), plan.scope.region.clone());
         let data = artifact::place(&mover, &plan.container.source, &place, plan.volume_gib, &plan.scope);
         match tokio::time::timeout(Duration::from_secs(plan.download_secs), data).await {
@@ -358,10 +361,17 @@ impl Instance {
         env
     }
 
+    /// /opt/ml is the container's own; the model's data in it is not.
     fn mounts(&self, dir: &std::path::Path, mut mounts: Vec<Mount>) -> Vec<Mount> {
-        let (here, inside) = if self.plan.container.multi_model() { ("models", MODELS_DIR) } else { ("model", MODEL_DIR) };
-        mounts.push(Mount { host: dir.join(here), target: PathBuf::from(inside), writable: false });
+        let inside = if self.plan.container.multi_model() { MODELS_DIR } else { MODEL_DIR };
+        mounts.push(Mount { host: dir.join("ml"), target: PathBuf::from("/opt/ml"), writable: true });
+        mounts.push(Mount { host: dir.join(self.place()), target: PathBuf::from(inside), writable: false });
         mounts
+    }
+
+    /// The directory of the model's data, here and below /opt/ml.
+    fn place(&self) -> &'static str {
+        if self.plan.container.multi_model() { "models" } else { "model" }
     }
 
     fn refusals(&self) -> Arc<dyn Fn(String) + Send + Sync> {
@@ -379,8 +389,13 @@ impl Instance {
         let name = self.workload();
         let mut until = Instant::now() + ENVIRONMENT;
         let mut running = false;
+        let mut told = None;
         loop {
             let Some(status) = self.machinery.engine.status(&name).await else { return Err(NotReady::Ended) };
+            if status.progress.is_some() && status.progress != told {
+                told.clone_from(&status.progress);
+                logs::say(&self.kernel, &self.plan.log, status.progress.unwrap_or_default()).await;
+            }
             if let Some(failure) = status.failure {
                 return Err(NotReady::Failed(failure));
             }

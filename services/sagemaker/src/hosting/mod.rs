@@ -21,6 +21,8 @@ mod record;
 mod respond;
 mod route;
 mod serving;
+#[cfg(test)]
+mod tests;
 mod transform;
 mod update;
 mod variant;

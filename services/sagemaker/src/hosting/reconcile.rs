@@ -70,6 +70,8 @@ impl Endpoints {
                     endpoint.failure = Some(clip(reason));
                     return commit(kernel, row, &endpoint, "Failed").await;
                 }
+                // The next look puts others in their places: a place whose container never serves is tried every ten seconds.
+                serving.release_failed(scope, &endpoint);
                 Ok(Next::After(SETTLED))
             }
         }

@@ -10,12 +10,12 @@ use std::{
 };
 
 use tenantry_core::Scope;
-use tenantry_kernel::{Kernel, reconcile::key_of};
+use tenantry_kernel::{Ids, Kernel, reconcile::key_of};
 use tenantry_store::Batch;
 use tokio::sync::watch;
 
 use super::{
-    instance::{AT_A_TIME, InFlight, Instance, Plan, State},
+    instance::{AT_A_TIME, BETWEEN_STARTS, InFlight, Instance, Plan, State},
     record::{Endpoint, Fleet},
     variant::{Size, Variant},
 };
@@ -31,6 +31,7 @@ type Instances = BTreeMap<Slot, Arc<Instance>>;
 /// The instances of all endpoints of one server.
 pub(crate) struct Serving {
     machinery: Arc<Machinery>,
+    /// Locked before `going` where both are.
     endpoints: Mutex<HashMap<String, Instances>>,
     /// Those that are told to stop and are not gone yet.
     going: Mutex<HashMap<String, Vec<Arc<Instance>>>>,
@@ -97,12 +98,7 @@ impl Serving {
         let mut endpoints = lock(&self.endpoints);
         let here = endpoints.entry(key.clone()).or_default();
         let unwanted: Vec<Slot> = here.keys().filter(|slot| !wanted.contains_key(*slot)).cloned().collect();
-        for slot in unwanted {
-            if let Some(instance) = here.remove(&slot) {
-                instance.stop();
-                lock(&self.going).entry(key.clone()).or_default().push(instance);
-            }
-        }
+        self.release(&key, here, &unwanted);
         for (slot, variant) in wanted {
             if !here.contains_key(&slot) {
                 let instance = self.begin(kernel, scope, endpoint, &slot, variant);
@@ -114,9 +110,34 @@ impl Serving {
         }
     }
 
+    /// Tells instances to stop.
+    fn release(&self, key: &str, here: &mut Instances, slots: &[Slot]) {
+        let mut going = lock(&self.going);
+        let leaving = going.entry(key.to_owned()).or_default();
+        leaving.retain(|instance| instance.state() != State::Gone);
+        for instance in slots.iter().filter_map(|slot| here.remove(slot)) {
+            instance.stop();
+            leaving.push(instance);
+        }
+        if leaving.is_empty() {
+            going.remove(key);
+        }
+    }
+
+    /// Lets go of instances that have failed while others of the fleet serve, so that new ones take their places.
+    pub fn release_failed(&self, scope: &Scope, endpoint: &Endpoint) {
+        let key = key_of(scope, &endpoint.name.to_lowercase());
+        if let Some(here) = lock(&self.endpoints).get_mut(&key) {
+            let failed = here.iter().filter(|(_, instance)| matches!(instance.state(), State::Failed(_)));
+            let failed: Vec<Slot> = failed.map(|(slot, _)| slot.clone()).collect();
+            self.release(&key, here, &failed);
+        }
+    }
+
     fn begin(self: &Arc<Self>, kernel: &Kernel, scope: &Scope, endpoint: &Endpoint, slot: &Slot, variant: &Variant) -> Option<Arc<Instance>> {
         let limits = variant.size.limits(&self.machinery)?;
-        let id = digest("sagemaker.endpoint-instance", &format!("{}/{}/{}/{}", endpoint.arn, slot.0, slot.1, slot.2));
+        // Never that of an instance which had the same place and is still answering its last requests.
+        let id = digest("sagemaker.endpoint-instance", &format!("{}/{slot:?}/{}", endpoint.arn, Ids::token(16)));
         let plan = Plan {
             scope: scope.clone(),
             source: endpoint.arn.clone(),
@@ -136,6 +157,7 @@ impl Serving {
             download_secs: variant.download_secs,
             startup_secs: variant.startup_secs,
             volume_gib: variant.volume_gib,
+            between_starts: BETWEEN_STARTS,
             unhealthy: format!(
                 "The primary container for production variant {} did not pass the ping health check. Please check CloudWatch logs for this endpoint.",
                 variant.name
@@ -184,6 +206,9 @@ impl Serving {
     /// Whether nothing of an endpoint runs any more.
     pub fn is_gone(&self, scope: &Scope, id: &str) -> bool {
         let key = key_of(scope, id);
+        if lock(&self.endpoints).contains_key(&key) {
+            return false;
+        }
         let mut going = lock(&self.going);
         if let Some(instances) = going.get_mut(&key) {
             instances.retain(|instance| instance.state() != State::Gone);
@@ -191,7 +216,7 @@ impl Serving {
                 going.remove(&key);
             }
         }
-        !going.contains_key(&key) && !lock(&self.endpoints).contains_key(&key)
+        !going.contains_key(&key)
     }
 
     /// The ready instance of a variant with the fewest requests, with the request entered.

@@ -50,12 +50,15 @@ impl Admission {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         jobs.retain(|_, job| job.running || now.duration_since(job.asked) < FORGOTTEN);
-        let asking = jobs.entry(key.to_owned()).or_insert_with(|| Job { account: account.clone(), created, hosts, running: false, asked: now });
+        let asking =
+            jobs.entry(key.to_owned()).or_insert_with(|| Job { account: account.clone(), created, hosts, running: false, asked: now });
         if asking.running {
             return Ok(());
         }
         asking.asked = now;
-        let used = |of: Option<&AccountId>| -> usize { jobs.values().filter(|j| j.running && of.is_none_or(|of| j.account == *of)).map(|j| j.hosts).sum() };
+        let used = |of: Option<&AccountId>| -> usize {
+            jobs.values().filter(|j| j.running && of.is_none_or(|of| j.account == *of)).map(|j| j.hosts).sum()
+        };
         let rank = |key: &str, job: &Job| (used(Some(&job.account)), job.created, key.to_owned());
         let mine = (used(Some(account)), created, key.to_owned());
         let before = jobs.iter().filter(|(other, job)| !job.running && rank(other, job) < mine).count();

@@ -60,7 +60,9 @@ fn refuse(name: &Path, why: &str) -> io::Error {
 pub(crate) fn unpack(mut from: impl Read + Seek, dir: &Path, limit: u64) -> io::Result<()> {
     for entry in Archive::new(MultiGzDecoder::new(&mut from)).entries()?.raw(true) {
         let entry = entry?;
-        if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse) && entry.size() > MAX_EXTENSION {
+        if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse)
+            && entry.size() > MAX_EXTENSION
+        {
             return Err(refuse(Path::new(&*String::from_utf8_lossy(&entry.path_bytes())), "has too long a header"));
         }
     }

@@ -86,7 +86,8 @@ pub(crate) struct Surroundings {
 /// # Errors
 /// When the broker's socket cannot be made.
 pub(crate) fn open(kernel: &Kernel, machinery: &Machinery, wish: Wish<'_>) -> io::Result<Surroundings> {
-    let text = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>();
+    let text =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>();
     let region = wish.region.as_str();
     let mut env = text(&[("AWS_REGION", region), ("AWS_DEFAULT_REGION", region)]);
     if wish.isolated {
@@ -120,7 +121,9 @@ pub(crate) fn open(kernel: &Kernel, machinery: &Machinery, wish: Wish<'_>) -> io
         ("CURL_CA_BUNDLE", CA_BUNDLE),
         ("PIP_CERT", CA_BUNDLE),
     ]));
-    env.extend(PACKAGE_INDEX.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok().filter(|url| !url.contains('@'))?))));
+    env.extend(
+        PACKAGE_INDEX.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok().filter(|url| !url.contains('@'))?))),
+    );
     let listen = |listen| Outbound { listen, host_socket: socket.clone() };
     Ok(Surroundings {
         network: Network::Brokered(vec![listen(ENDPOINT), listen(CREDENTIALS)]),

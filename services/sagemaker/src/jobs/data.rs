@@ -87,7 +87,7 @@ pub(crate) enum TransferError {
         /// Where.
         at: S3Uri,
         /// What it said.
-        error: AwsError,
+        error: Box<AwsError>,
     },
     /// Nothing there.
     #[error("no objects under {0}")]
@@ -120,7 +120,7 @@ impl Mover {
 
     async fn call(&self, at: &S3Uri, operation: &str, input: Value, body: Option<Body>) -> Result<tenantry_kernel::Reply, TransferError> {
         let called = self.kernel.call_with(&self.caller, &self.region, "s3", operation, input, body).await;
-        called.map_err(|error| TransferError::Refused { at: at.clone(), error })
+        called.map_err(|error| TransferError::Refused { at: at.clone(), error: Box::new(error) })
     }
 
     /// Every object whose key begins with the URI's, in the order of keys, without folder markers.
@@ -226,7 +226,10 @@ impl Mover {
             Ok::<_, TransferError>(parts)
         };
         let completed = match parts.await {
-            Ok(parts) => self.call(at, "CompleteMultipartUpload", with(json!({"UploadId": upload, "MultipartUpload": {"Parts": parts}})), None).await.map(drop),
+            Ok(parts) => self
+                .call(at, "CompleteMultipartUpload", with(json!({"UploadId": upload, "MultipartUpload": {"Parts": parts}})), None)
+                .await
+                .map(drop),
             Err(error) => Err(error),
         };
         if completed.is_err() {
@@ -302,7 +305,10 @@ mod tests {
     fn manifests() {
         let read = |text: &str| read_manifest(text.as_bytes());
         let found = read(r#"[{"prefix": "s3://bucket/p/"}, "a.csv", "b/c.csv"]"#).unwrap();
-        assert_eq!(found.iter().map(|(uri, path)| format!("{uri} {}", path.display())).collect::<Vec<_>>(), ["s3://bucket/p/a.csv a.csv", "s3://bucket/p/b/c.csv b/c.csv"]);
+        assert_eq!(
+            found.iter().map(|(uri, path)| format!("{uri} {}", path.display())).collect::<Vec<_>>(),
+            ["s3://bucket/p/a.csv a.csv", "s3://bucket/p/b/c.csv b/c.csv"]
+        );
         assert_eq!(read(r#"["s3://bucket/p/a.csv"]"#).unwrap()[0].1, Path::new("p/a.csv"));
         for wrong in ["", "{}", r#"[{"x": 1}]"#, "[1]", r#"[{"prefix": "s3://bucket/"}, "../x"]"#, r#"["/etc/passwd"]"#] {
             assert!(read(wrong).is_err(), "{wrong}");

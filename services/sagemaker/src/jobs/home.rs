@@ -15,11 +15,14 @@ use tenantry_compute::Mount;
 use super::plan::Plan;
 
 const OPT_ML: &str = "/opt/ml";
+/// Where processing code starts: scripts write relative to it, as to the root of a container, which here is read-only.
+pub(crate) const WORK: &str = "/home/job";
 
 /// Where a host's files lie.
 #[derive(Debug, Clone)]
 pub(crate) struct Home {
     root: PathBuf,
+    work: PathBuf,
     /// Paths below /opt/ml and their directories, parents first.
     volumes: Vec<(PathBuf, PathBuf)>,
 }
@@ -32,7 +35,7 @@ impl Home {
         dirs.sort();
         dirs.dedup();
         let volumes = dirs.into_iter().enumerate().map(|(index, dir)| (dir, base.join(format!("volume-{index}")))).collect();
-        Self { root: base.join("ml"), volumes }
+        Self { root: base.join("ml"), work: base.join("work"), volumes }
     }
 
     /// The directory of ours that holds a path below /opt/ml, and the path in it: the pair that `files::open` takes.
@@ -55,10 +58,11 @@ impl Home {
     /// The disk.
     pub fn lay_out(&self, plan: &Plan, files: &[(PathBuf, Value)]) -> io::Result<()> {
         fs::create_dir_all(&self.root)?;
+        fs::create_dir_all(&self.work)?;
         for (index, (dir, at)) in self.volumes.iter().enumerate() {
             fs::create_dir_all(at)?;
             // Where it is mounted: in the root, or in the volume around it.
-            let around = Self { root: self.root.clone(), volumes: self.volumes[..index].to_vec() };
+            let around = Self { root: self.root.clone(), work: self.work.clone(), volumes: self.volumes[..index].to_vec() };
             fs::create_dir_all(around.path(dir))?;
         }
         for dir in plan.dirs.iter().chain(plan.inputs.iter().map(|input| &input.dir)) {
@@ -78,7 +82,7 @@ impl Home {
     pub fn mounts(&self) -> Vec<Mount> {
         let mount = |host: &Path, target: PathBuf| Mount { host: host.to_owned(), target, writable: true };
         let volumes = self.volumes.iter().map(|(dir, at)| mount(at, Path::new(OPT_ML).join(dir)));
-        std::iter::once(mount(&self.root, OPT_ML.into())).chain(volumes).collect()
+        [mount(&self.root, OPT_ML.into()), mount(&self.work, WORK.into())].into_iter().chain(volumes).collect()
     }
 }
 
@@ -86,7 +90,7 @@ impl Home {
 impl Home {
     /// A home that is one directory.
     pub fn plain(root: &Path) -> Self {
-        Self { root: root.to_owned(), volumes: Vec::new() }
+        Self { root: root.to_owned(), work: root.join("work"), volumes: Vec::new() }
     }
     /// With a volume.
     pub fn volume(mut self, dir: &str, at: &Path) -> Self {
@@ -113,6 +117,6 @@ mod tests {
         }
         assert_eq!(home.path(Path::new("output/data")), Path::new("/h/v1"));
         let targets: Vec<_> = home.mounts().into_iter().map(|mount| mount.target.display().to_string()).collect();
-        assert_eq!(targets, ["/opt/ml", "/opt/ml/output", "/opt/ml/output/data"], "parents first");
+        assert_eq!(targets, ["/opt/ml", WORK, "/opt/ml/output", "/opt/ml/output/data"], "parents first");
     }
 }

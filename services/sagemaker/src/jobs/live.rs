@@ -3,7 +3,9 @@
 //! All of it may vanish with the server. A step that finds nothing here begins the job again.
 
 use std::{
-    path::PathBuf,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -15,16 +17,19 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     container::{self, Surroundings, Wish},
-    data::Mover,
-    home::Home,
+    data::{Mover, TransferError},
+    home::{self, Home},
     logs::{self, Destination},
     metrics::Metrics,
     plan::{Plan, SYNC_EVERY},
+    reason,
     record::Of,
     transfer::{self, Uploaded},
 };
 use crate::Machinery;
 
+/// Inputs and outputs that take longer have failed.
+const TRANSFER_LIMIT: Duration = Duration::from_secs(24 * 3600);
 /// How long the last lines of a log are waited for.
 const LAST_LINES: Duration = Duration::from_secs(10);
 
@@ -94,8 +99,7 @@ pub(crate) struct Live {
     pub fetched: bool,
     /// Whether the engine was told to stop it.
     pub stopping: bool,
-    /// Moves data as its role.
-    pub mover: Mover,
+    mover: Mover,
     surroundings: Surroundings,
     log: mpsc::Sender<LogLine>,
     writer: JoinHandle<()>,
@@ -108,13 +112,20 @@ impl Live {
     ///
     /// # Errors
     /// The disk, in words.
-    pub async fn begin(kernel: &Kernel, machinery: &Machinery, job: &Job, plan: &Plan, caller: Caller, metrics: Metrics) -> std::io::Result<Self> {
+    pub async fn begin(
+        kernel: &Kernel,
+        machinery: &Machinery,
+        job: &Job,
+        plan: &Plan,
+        caller: Caller,
+        metrics: Metrics,
+    ) -> std::io::Result<Self> {
         let dir = machinery.work.join(&job.digest);
         let homes: Vec<_> = (0..plan.hosts).map(|host| Home::of(plan, &dir.join(host.to_string()))).collect();
         let (laid_out, at, files) = (homes.clone(), dir.clone(), plan.clone());
         let lay_out = move || {
             remove(&at)?;
-            std::fs::create_dir_all(&at)?;
+            fs::create_dir_all(&at)?;
             laid_out.iter().zip(&files.files).try_for_each(|(home, content)| home.lay_out(&files, content))
         };
         tokio::task::spawn_blocking(lay_out).await.map_err(std::io::Error::other)??;
@@ -129,7 +140,15 @@ impl Live {
             }
         };
         let region = &job.scope.region;
-        let wish = Wish { id: &job.digest, caller: caller.clone(), region, dir: &dir, isolated: plan.isolated, hosts: plan.hosts, refused: Arc::new(refused) };
+        let wish = Wish {
+            id: &job.digest,
+            caller: caller.clone(),
+            region,
+            dir: &dir,
+            isolated: plan.isolated,
+            hosts: plan.hosts,
+            refused: Arc::new(refused),
+        };
         let surroundings = container::open(kernel, machinery, wish)?;
         Ok(Self {
             attempt: job.attempt,
@@ -165,7 +184,7 @@ impl Live {
             image: Some(image),
             command,
             env,
-            workdir: if job.of == Of::Training { "/opt/ml/code".to_owned() } else { String::new() },
+            workdir: if job.of == Of::Training { "/opt/ml/code".to_owned() } else { home::WORK.to_owned() },
             mounts: self.surroundings.mounts.clone(),
             limits: container::instance_limits(machinery, &plan.instance_type)?,
             network: self.surroundings.network.clone(),
@@ -205,6 +224,16 @@ impl Live {
         }
     }
 
+    /// Begins to download the inputs.
+    pub fn fetch(&mut self, job: &Job, plan: &Plan) {
+        let (mover, homes, plan, region) = (self.mover.clone(), self.homes.clone(), plan.clone(), job.scope.region.clone());
+        self.transfer = Some(Task::start(async move {
+            let fetched = tokio::time::timeout(TRANSFER_LIMIT, transfer::fetch(&mover, &plan, &homes)).await;
+            let fetched = fetched.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
+            fetched.map_err(|error| reason::not_downloaded(&error, region.as_str(), plan.role.as_str()))
+        }));
+    }
+
     /// Begins to upload what the outcome leaves: everything, or what was uploaded all along.
     pub fn store(&mut self, plan: &Plan, everything: bool) {
         let (mover, homes, aside, uploaded) = (self.mover.clone(), self.homes.clone(), self.dir.clone(), Arc::clone(&self.uploaded));
@@ -217,18 +246,37 @@ impl Live {
                 }
                 Ok(())
             };
-            upload.await.map_err(|error: super::data::TransferError| super::reason::not_uploaded(&error))
+            let stored = tokio::time::timeout(TRANSFER_LIMIT, upload).await;
+            let stored = stored.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
+            stored.map_err(|error: TransferError| reason::not_uploaded(&error))
         }));
     }
 }
 
-/// Removes a directory if it is there. Blocking.
+/// Removes a directory if it is there, also one whose permissions a job took away. Blocking.
 ///
 /// # Errors
 /// The disk.
-pub(crate) fn remove(dir: &std::path::Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(dir) {
+pub(crate) fn remove(dir: &Path) -> std::io::Result<()> {
+    let gone = |result: std::io::Result<()>| match result {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => other,
+    };
+    if gone(fs::remove_dir_all(dir)).is_ok() {
+        return Ok(());
     }
+    open_up(dir)?;
+    gone(fs::remove_dir_all(dir))
+}
+
+/// Nothing of the job runs any more, so nothing changes meanwhile.
+fn open_up(dir: &Path) -> std::io::Result<()> {
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_up(&entry.path())?;
+        }
+    }
+    Ok(())
 }

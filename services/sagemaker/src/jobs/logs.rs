@@ -43,7 +43,11 @@ pub(crate) struct Destination {
 }
 
 /// Starts a writer. It ends when all senders are gone and everything is stored. `each` sees every line before it is stored.
-pub(crate) fn start(kernel: Kernel, to: Destination, each: impl FnMut(&LogLine) + Send + 'static) -> (mpsc::Sender<LogLine>, JoinHandle<()>) {
+pub(crate) fn start(
+    kernel: Kernel,
+    to: Destination,
+    each: impl FnMut(&LogLine) + Send + 'static,
+) -> (mpsc::Sender<LogLine>, JoinHandle<()>) {
     let (sender, lines) = mpsc::channel(QUEUE);
     (sender, tokio::spawn(write(kernel, to, lines, each)))
 }
@@ -83,7 +87,14 @@ pub(crate) async fn say(kernel: &Kernel, to: &Destination, text: impl Into<Strin
     }
 }
 
-async fn append(kernel: &Kernel, scope: &Scope, group: &str, stream: &str, lines: Vec<(Timestamp, String)>, known: &mut bool) -> Result<(), CommitError> {
+async fn append(
+    kernel: &Kernel,
+    scope: &Scope,
+    group: &str,
+    stream: &str,
+    lines: Vec<(Timestamp, String)>,
+    known: &mut bool,
+) -> Result<(), CommitError> {
     if !*known {
         make(kernel, Row::new(GROUP, scope, group, kernel.now()).name(group)).await?;
         make(kernel, Row::new(STREAM, scope, format!("{group}\0{stream}"), kernel.now()).parent(group).name(stream)).await?;

@@ -16,8 +16,24 @@ const MAX_COMPILED: usize = 1 << 20;
 const MAX_LINE: usize = 4096;
 /// What the built-in algorithm can be asked to print.
 const XGBOOST: [&str; 18] = [
-    "accuracy", "auc", "aucpr", "cox-nloglik", "error", "f1", "gamma-deviance", "logloss", "mae", "map", "merror", "mlogloss", "mse", "ndcg",
-    "poisson-nloglik", "rmse", "rmsle", "tweedie-nloglik",
+    "accuracy",
+    "auc",
+    "aucpr",
+    "cox-nloglik",
+    "error",
+    "f1",
+    "gamma-deviance",
+    "logloss",
+    "mae",
+    "map",
+    "merror",
+    "mlogloss",
+    "mse",
+    "ndcg",
+    "poisson-nloglik",
+    "rmse",
+    "rmsle",
+    "tweedie-nloglik",
 ];
 
 /// What to look for, and what was seen last.
@@ -36,9 +52,7 @@ pub(crate) fn built_in(repository: &str) -> Vec<Value> {
     if !matches!(repository, "sagemaker-xgboost" | "xgboost") {
         return Vec::new();
     }
-    let definition = |set: &str, metric: &str| {
-        json!({"Name": format!("{set}:{metric}"), "Regex": format!(r".*\[[0-9]+\].*#011{set}-{metric}:([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?).*")})
-    };
+    let definition = |set: &str, metric: &str| json!({"Name": format!("{set}:{metric}"), "Regex": format!(r".*\[[0-9]+\].*#011{set}-{metric}:([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?).*")});
     // AWS allows 40 definitions: these are 36.
     ["train", "validation"].iter().flat_map(|set| XGBOOST.iter().map(|metric| definition(set, metric))).collect()
 }

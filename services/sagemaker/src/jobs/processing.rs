@@ -95,7 +95,8 @@ fn complete(_: &mut Map<String, Value>, machinery: &Machinery, plan: &Plan) -> R
 /// `ValidationException` for what cannot run here.
 pub(crate) fn plan(scope: &Scope, record: &Record) -> Result<Plan> {
     let request = plan::view(&record.request);
-    let (app, cluster, network) = (&request["AppSpecification"], &request["ProcessingResources"]["ClusterConfig"], &request["NetworkConfig"]);
+    let (app, cluster, network) =
+        (&request["AppSpecification"], &request["ProcessingResources"]["ClusterConfig"], &request["NetworkConfig"]);
     refuse(network, "VpcConfig", NO_VPC)?;
     refuse(&request["ProcessingOutputConfig"], "KmsKeyId", NO_KEYS)?;
     refuse(cluster, "VolumeKmsKeyId", NO_KEYS)?;

@@ -118,7 +118,13 @@ mod tests {
     use super::*;
 
     fn ended(hosts: &[(Option<i32>, Option<i32>, bool)]) -> WorkStatus {
-        let state = |(code, signal, oom): &(Option<i32>, Option<i32>, bool)| HostState::Exited { code: *code, signal: *signal, oom: *oom, cpu_millis: 0, max_rss_bytes: 0 };
+        let state = |(code, signal, oom): &(Option<i32>, Option<i32>, bool)| HostState::Exited {
+            code: *code,
+            signal: *signal,
+            oom: *oom,
+            cpu_millis: 0,
+            max_rss_bytes: 0,
+        };
         WorkStatus {
             hosts: hosts.iter().map(state).collect(),
             started: Timestamp::default(),
@@ -146,7 +152,10 @@ mod tests {
         assert_eq!(outcome(Of::Training, &late, &[]), Outcome::OutOfTime);
         assert_eq!(failed(Of::Training, &ended(&[(Some(2), None, false)]), &[]), "AlgorithmError: , exit code: 2");
         assert!(failed(Of::Training, &ended(&[(None, Some(9), true)]), &[]).ends_with("instance., exit code: 137"));
-        assert_eq!(failed(Of::Processing, &ended(&[(None, Some(11), false)]), &[]), "AlgorithmError: See job logs for more information, exit code: 139");
+        assert_eq!(
+            failed(Of::Processing, &ended(&[(None, Some(11), false)]), &[]),
+            "AlgorithmError: See job logs for more information, exit code: 139"
+        );
         let broken = WorkStatus { failure: Some("no `x`".into()), ..ended(&[(None, None, false)]) };
         assert_eq!(failed(Of::Processing, &broken, &[]), "ClientError: cannot start the container: no `x`");
     }
@@ -171,7 +180,7 @@ mod tests {
         let at = S3Uri::parse("s3://bucket/p").unwrap();
         let text = not_downloaded(&TransferError::Nothing(at.clone()), "us-east-1", "arn:r");
         assert!(text.starts_with("ClientError: Data download failed:No S3 objects found under S3 URL \"s3://bucket/p\" given"), "{text}");
-        let denied = TransferError::Refused { at, error: AwsError::new(403, "AccessDenied", "Access Denied") };
+        let denied = TransferError::Refused { at, error: Box::new(AwsError::new(403, "AccessDenied", "Access Denied")) };
         assert!(not_downloaded(&denied, "us-east-1", "arn:r").ends_with("Error message from S3: AccessDenied: Access Denied"));
         assert!(not_uploaded(&denied).starts_with("ClientError: Artifact upload failed:AccessDenied: Access Denied"));
     }

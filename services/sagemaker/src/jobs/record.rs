@@ -161,7 +161,12 @@ impl State {
             }
             last.end_time = Some(now);
         }
-        self.transitions.push(Transition { status: status.to_owned(), start_time: now, end_time: None, status_message: message.to_owned() });
+        self.transitions.push(Transition {
+            status: status.to_owned(),
+            start_time: now,
+            end_time: None,
+            status_message: message.to_owned(),
+        });
     }
 
     /// `SecondaryStatus`.
@@ -255,7 +260,13 @@ impl Record {
 ///
 /// # Errors
 /// The store's.
-pub(crate) async fn change(kernel: &Kernel, of: Of, scope: &Scope, id: &str, mut change: impl FnMut(&mut Record) -> bool) -> Result<Option<Record>> {
+pub(crate) async fn change(
+    kernel: &Kernel,
+    of: Of,
+    scope: &Scope,
+    id: &str,
+    mut change: impl FnMut(&mut Record) -> bool,
+) -> Result<Option<Record>> {
     loop {
         let Some(row) = kernel.store().get(of.kind(), scope, id).await? else { return Ok(None) };
         let mut record = Record::of(&row)?;

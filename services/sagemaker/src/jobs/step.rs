@@ -14,13 +14,12 @@ use tokio::sync::Mutex;
 use super::{
     admission::Admission,
     container, live,
-    live::{Job, Live, Task},
+    live::{Job, Live},
     logs,
     metrics::Metrics,
     plan::{self, Plan},
     reason,
     record::{self, Of, Outcome, Phase, Record, State},
-    transfer,
 };
 use crate::Machinery;
 
@@ -34,8 +33,6 @@ const PATIENCE: Duration = Duration::from_millis(1000);
 const SOON: Duration = Duration::from_millis(20);
 /// Who waits behind others asks less often: so much for each of them, up to ten.
 const TURN: Duration = Duration::from_millis(500);
-/// Inputs and outputs that take longer have failed.
-const TRANSFER_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
 /// Runs the jobs of one kind.
 pub(crate) struct Jobs {
@@ -183,13 +180,7 @@ impl Step<'_> {
                 return self.finish(Outcome::Failed(reason::INTERNAL.to_owned())).await;
             }
         };
-        let (mover, homes, wanted) = (live.mover.clone(), live.homes.clone(), plan.clone());
-        let (region, role) = (job.scope.region.clone(), plan.role.clone());
-        live.transfer = Some(Task::start(async move {
-            let fetched = tokio::time::timeout(TRANSFER_LIMIT, transfer::fetch(&mover, &wanted, &homes)).await;
-            let fetched = fetched.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
-            fetched.map_err(|error| reason::not_downloaded(&error, region.as_str(), role.as_str()))
-        }));
+        live.fetch(&job, plan);
         self.jobs.live.lock().await.insert(self.key.to_owned(), Arc::new(Mutex::new(live)));
         let now = self.now();
         self.change(|state| {
@@ -325,11 +316,21 @@ impl Step<'_> {
             return self.finish(Outcome::Stopped).await;
         }
         if self.job.attempt >= MAX_ATTEMPTS {
-            logs::say(self.kernel, &destination, format!("[platform] the server was restarted during attempt {} of {MAX_ATTEMPTS}: the job fails", self.job.attempt)).await;
+            logs::say(
+                self.kernel,
+                &destination,
+                format!("[platform] the server was restarted during attempt {} of {MAX_ATTEMPTS}: the job fails", self.job.attempt),
+            )
+            .await;
             return self.finish(Outcome::Failed(reason::INTERNAL.to_owned())).await;
         }
         let next = self.job.attempt + 1;
-        logs::say(self.kernel, &destination, format!("[platform] the server was restarted: the job begins again (attempt {next} of {MAX_ATTEMPTS})")).await;
+        logs::say(
+            self.kernel,
+            &destination,
+            format!("[platform] the server was restarted: the job begins again (attempt {next} of {MAX_ATTEMPTS})"),
+        )
+        .await;
         let now = self.now();
         self.change(|state| {
             state.phase = Phase::Waiting;

@@ -85,7 +85,11 @@ impl Compute for Engine {
             self.seen.lock().unwrap().push(seen);
             for (path, content) in script.writes {
                 let mounts = &workload.hosts[0].mounts;
-                let mount = mounts.iter().filter(|mount| Path::new(path).starts_with(&mount.target)).max_by_key(|m| m.target.as_os_str().len()).unwrap();
+                let mount = mounts
+                    .iter()
+                    .filter(|mount| Path::new(path).starts_with(&mount.target))
+                    .max_by_key(|m| m.target.as_os_str().len())
+                    .unwrap();
                 let at = mount.host.join(Path::new(path).strip_prefix(&mount.target).unwrap());
                 std::fs::create_dir_all(at.parent().unwrap()).unwrap();
                 std::fs::write(at, content).unwrap();
@@ -232,7 +236,12 @@ impl World {
         batch.put(Row::new(kind::ROLE, &scope, "execution", Timestamp::default()).with(&role()).unwrap(), Expect::Absent);
         store.commit(batch).await.unwrap();
         let objects = Arc::new(Objects::default());
-        for (name, content) in [("data/train/a.csv", "1,2"), ("data/train/deep/b.csv", "3,4"), ("data/code/script.py", "print()"), ("data/ck/old", "checkpoint")] {
+        for (name, content) in [
+            ("data/train/a.csv", "1,2"),
+            ("data/train/deep/b.csv", "3,4"),
+            ("data/code/script.py", "print()"),
+            ("data/ck/old", "checkpoint"),
+        ] {
             objects.0.lock().unwrap().insert(name.into(), content.into());
         }
         let kernel = Self::compose(&dir, &store, &engine, &objects);
@@ -251,12 +260,15 @@ impl World {
             ca_bundle: dir.join("ca.pem"),
         });
         let s3 = [OperationRow::of::<ListObjectsV2>(), OperationRow::of::<GetObject>(), OperationRow::of::<PutObject>()];
-        let mut builder = Kernel::builder(Arc::clone(store) as Arc<dyn Store>, Blobs::open(dir.join(format!("blobs-{}", COUNT.fetch_add(1, Ordering::Relaxed)))).unwrap())
-            .service(&super::table())
-            .service(&s3)
-            .brokers(Arc::new(Doors))
-            .provide(Arc::clone(&machinery))
-            .provide(Arc::clone(objects));
+        let mut builder = Kernel::builder(
+            Arc::clone(store) as Arc<dyn Store>,
+            Blobs::open(dir.join(format!("blobs-{}", COUNT.fetch_add(1, Ordering::Relaxed)))).unwrap(),
+        )
+        .service(&super::table())
+        .service(&s3)
+        .brokers(Arc::new(Doors))
+        .provide(Arc::clone(&machinery))
+        .provide(Arc::clone(objects));
         for reconciler in super::reconcilers(&machinery) {
             builder = builder.reconciler(reconciler);
         }
@@ -275,7 +287,8 @@ impl World {
     }
 
     async fn describe(&self, training: bool) -> Value {
-        let (operation, name) = if training { ("DescribeTrainingJob", "TrainingJobName") } else { ("DescribeProcessingJob", "ProcessingJobName") };
+        let (operation, name) =
+            if training { ("DescribeTrainingJob", "TrainingJobName") } else { ("DescribeProcessingJob", "ProcessingJobName") };
         self.call(operation, json!({name: "Job-1"})).await.unwrap()
     }
 
@@ -399,7 +412,10 @@ async fn a_training_job_completes() {
     assert_eq!(found["FinalMetricDataList"], json!([{"MetricName": "train:rmse", "Value": 0.5, "Timestamp": 1}]));
     assert_eq!((&found["HyperParameters"], &found["OutputDataConfig"]), (&training()["HyperParameters"], &training()["OutputDataConfig"]));
     assert!(found["BillableTimeInSeconds"].as_i64().unwrap() >= 1 && found["TrainingEndTime"].is_number());
-    assert!(world.object("results/models/Job-1/output/model.tar.gz").is_some() && world.object("results/models/Job-1/output/output.tar.gz").is_some());
+    assert!(
+        world.object("results/models/Job-1/output/model.tar.gz").is_some()
+            && world.object("results/models/Job-1/output/output.tar.gz").is_some()
+    );
     let seen = world.engine.seen.lock().unwrap()[0].clone();
     assert_eq!((seen["/opt/ml/input/data/train/a.csv"].as_str(), seen["/opt/ml/input/data/train/deep/b.csv"].as_str()), ("1,2", "3,4"));
     assert_eq!(seen["/opt/ml/input/config/hyperparameters.json"], r#"{"num_round":"5"}"#);
@@ -422,7 +438,10 @@ async fn what_a_workload_is_given() {
     let works = world.engine.works.lock().unwrap();
     let (workload, _) = works.values().next().unwrap();
     assert_eq!(workload.command, ["python", "-m", "tenantry_runtime.xgboost_train"]);
-    assert_eq!((workload.env["A"].as_str(), workload.env["AWS_REGION"].as_str(), workload.env["AWS_DEFAULT_REGION"].as_str()), ("b", "mine", "us-east-1"));
+    assert_eq!(
+        (workload.env["A"].as_str(), workload.env["AWS_REGION"].as_str(), workload.env["AWS_DEFAULT_REGION"].as_str()),
+        ("b", "mine", "us-east-1")
+    );
     assert!(workload.env["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"].starts_with("/v2/credentials/"));
     assert_eq!(workload.env["NO_PROXY"], "127.0.0.1,169.254.170.2,localhost,algo-1,algo-2");
     assert!(workload.shared_network && matches!(&workload.network, Network::Brokered(out) if out.len() == 2));
@@ -432,7 +451,10 @@ async fn what_a_workload_is_given() {
         workload.hosts[host].mounts.iter().for_each(|mount| gather(&mount.host, &mount.target, &mut found));
         found.into_keys().filter(|path| path.starts_with("/opt/ml/input/data")).collect::<Vec<_>>()
     };
-    assert_eq!((files(0), files(1)), (vec!["/opt/ml/input/data/train/a.csv".to_owned()], vec!["/opt/ml/input/data/train/deep/b.csv".to_owned()]));
+    assert_eq!(
+        (files(0), files(1)),
+        (vec!["/opt/ml/input/data/train/a.csv".to_owned()], vec!["/opt/ml/input/data/train/deep/b.csv".to_owned()])
+    );
 }
 
 #[tokio::test]
@@ -443,7 +465,11 @@ async fn isolation_means_no_way_out() {
     let works = world.engine.works.lock().unwrap();
     let (workload, _) = works.values().next().unwrap();
     assert!(matches!(workload.network, Network::Isolated));
-    assert!(!workload.env.keys().any(|name| name.contains("PROXY") || name.contains("CREDENTIALS") || name.contains("ENDPOINT")), "{:?}", workload.env);
+    assert!(
+        !workload.env.keys().any(|name| name.contains("PROXY") || name.contains("CREDENTIALS") || name.contains("ENDPOINT")),
+        "{:?}",
+        workload.env
+    );
 }
 
 #[tokio::test]
@@ -456,7 +482,10 @@ async fn a_processing_job_completes_and_leaves_a_message() {
     assert_eq!(world.object("results/out/deep/result.json").as_deref(), Some(&b"{}"[..]));
     let seen = world.engine.seen.lock().unwrap()[0].clone();
     assert_eq!(seen["/opt/ml/processing/input/code/script.py"], "print()");
-    assert!(seen["/opt/ml/config/processingjobconfig.json"].contains("processing-job/job-1") && seen.contains_key("/opt/ml/config/resourceconfig.json"));
+    assert!(
+        seen["/opt/ml/config/processingjobconfig.json"].contains("processing-job/job-1")
+            && seen.contains_key("/opt/ml/config/resourceconfig.json")
+    );
 }
 
 #[tokio::test]
@@ -464,14 +493,26 @@ async fn failures_have_reasons() {
     let failing = Script { writes: vec![("/opt/ml/output/failure", "bad labels")], ..Script::exits(3) };
     for (script, request, reason) in [
         (failing.clone(), training(), "AlgorithmError: bad labels, exit code: 3"),
-        (Script { oom: true, ..Script::exits(137) }, training(), "AlgorithmError: OutOfMemory: Please use an instance type with more memory"),
+        (
+            Script { oom: true, ..Script::exits(137) },
+            training(),
+            "AlgorithmError: OutOfMemory: Please use an instance type with more memory",
+        ),
         (
             Script::exits(0),
             with(training(), "/InputDataConfig/0/DataSource/S3DataSource/S3Uri", json!("s3://data/nowhere")),
             "ClientError: Data download failed:No S3 objects found under S3 URL \"s3://data/nowhere\"",
         ),
-        (Script::exits(0), with(training(), "/InputDataConfig/0/DataSource/S3DataSource/S3Uri", json!("s3://denied/x")), "ClientError: Data download failed:"),
-        (Script::exits(0), with(training(), "/OutputDataConfig/S3OutputPath", json!("s3://denied/x")), "ClientError: Artifact upload failed:AccessDenied"),
+        (
+            Script::exits(0),
+            with(training(), "/InputDataConfig/0/DataSource/S3DataSource/S3Uri", json!("s3://denied/x")),
+            "ClientError: Data download failed:",
+        ),
+        (
+            Script::exits(0),
+            with(training(), "/OutputDataConfig/S3OutputPath", json!("s3://denied/x")),
+            "ClientError: Artifact upload failed:AccessDenied",
+        ),
     ] {
         let world = World::new(script).await;
         world.call("CreateTrainingJob", request).await.unwrap();
@@ -570,14 +611,23 @@ async fn refused_at_create() {
         (with(training(), "/VpcConfig", vpc.clone()), "VpcConfig is not available here"),
         (with(training(), "/OutputDataConfig/KmsKeyId", json!("alias/x")), "KmsKeyId is not available here"),
         (with(training(), "/ResourceConfig/VolumeKmsKeyId", json!("alias/x")), "VolumeKmsKeyId is not available here"),
-        (with(training(), "/SessionChainingConfig", json!({"EnableSessionTagChaining": true})), "EnableSessionTagChaining is not available"),
+        (
+            with(training(), "/SessionChainingConfig", json!({"EnableSessionTagChaining": true})),
+            "EnableSessionTagChaining is not available",
+        ),
         (with(training(), "/AlgorithmSpecification/TrainingInputMode", json!("Pipe")), "Pipe is not available here"),
-        (with(training(), "/AlgorithmSpecification/TrainingImage", json!("x/unknown:1")), "image `x/unknown:1` is not known here: known are"),
+        (
+            with(training(), "/AlgorithmSpecification/TrainingImage", json!("x/unknown:1")),
+            "image `x/unknown:1` is not known here: known are",
+        ),
         (with(training(), "/AlgorithmSpecification/TrainingImage", json!("x/sagemaker-tritonserver:1")), "has no training program"),
         (with(training(), "/OutputDataConfig/S3OutputPath", json!("https://x/y")), "is not a valid S3 URI"),
         (with(training(), "/InputDataConfig", json!([second, second])), "Channel names must be unique"),
         (with(training(), "/InputDataConfig/0/ChannelName", json!("..")), "cannot be a directory"),
-        (with(training(), "/RoleArn", json!("arn:aws:iam::123456789012:role/unknown")), "Could not assume role arn:aws:iam::123456789012:role/unknown"),
+        (
+            with(training(), "/RoleArn", json!("arn:aws:iam::123456789012:role/unknown")),
+            "Could not assume role arn:aws:iam::123456789012:role/unknown",
+        ),
         (with(training(), "/RoleArn", json!("arn:aws:iam::999999999999:role/execution")), "Cross-account pass role is not allowed"),
         (with(training(), "/ResourceConfig/InstanceCount", json!(0)), "InstanceCount"),
         (with(training(), "/EnableManagedSpotTraining", json!(true)), "MaxWaitTimeInSeconds"),
@@ -600,13 +650,25 @@ async fn refused_at_create() {
 }
 
 #[tokio::test]
+async fn a_job_has_at_most_twenty_hosts() {
+    let world = World::new(Script::exits(0)).await;
+    let error = world.call("CreateTrainingJob", with(training(), "/ResourceConfig/InstanceCount", json!(21))).await.unwrap_err();
+    assert_eq!(error.code, "ResourceLimitExceeded", "{error}");
+    world.call("CreateTrainingJob", with(training(), "/ResourceConfig/InstanceCount", json!(20))).await.unwrap();
+}
+
+#[tokio::test]
 async fn names_are_unique_without_case() {
     let world = World::new(Script::exits(0)).await;
     world.call("CreateTrainingJob", training()).await.unwrap();
     for name in ["Job-1", "job-1"] {
         let error = world.call("CreateTrainingJob", with(training(), "/TrainingJobName", json!(name))).await.unwrap_err();
         assert_eq!(error.code, "ResourceInUse");
-        assert!(error.message.starts_with("Job name must be unique within an AWS account and region, and a job with this name already exists (arn:"));
+        assert!(
+            error
+                .message
+                .starts_with("Job name must be unique within an AWS account and region, and a job with this name already exists (arn:")
+        );
     }
     let missing = world.call("DescribeTrainingJob", json!({"TrainingJobName": "none"})).await.unwrap_err();
     assert_eq!((missing.code.as_ref(), missing.message.as_str()), ("ValidationException", "Requested resource not found."));

@@ -80,7 +80,8 @@ async fn create_checks(cx: &Cx, action: &'static str, input: &Create) -> Result<
         let check = verbs::key(check, "sagemaker:KeepAlivePeriod", &resources["KeepAlivePeriodInSeconds"]);
         let check = verbs::key(check, "sagemaker:MaxRuntimeInSeconds", &request["StoppingCondition"]["MaxRuntimeInSeconds"]);
         let groups = resources["InstanceGroups"].as_array().into_iter().flatten().map(|group| text(group, "InstanceType"));
-        let types: Vec<_> = std::iter::once(text(resources, "InstanceType")).chain(groups).filter(|t| !t.is_empty()).map(str::to_owned).collect();
+        let types: Vec<_> =
+            std::iter::once(text(resources, "InstanceType")).chain(groups).filter(|t| !t.is_empty()).map(str::to_owned).collect();
         if types.is_empty() { check } else { check.list("sagemaker:InstanceTypes", types) }
     })
 }
@@ -226,7 +227,8 @@ fn extra_outputs(request: &Value, job: &str, plan: &mut Plan) -> Result<()> {
         let uri = s3_uri(text(checkpoints, "S3Uri"), "CheckpointConfig.S3Uri")?;
         let dir = local_path(&or(&checkpoints["LocalPath"], CHECKPOINTS), "CheckpointConfig")?;
         // A prefix without a slash would also find `checkpoints-of-another-job`.
-        let below = S3Uri { key: if uri.key.is_empty() { String::new() } else { format!("{}/", uri.key.trim_end_matches('/')) }, ..uri.clone() };
+        let below =
+            S3Uri { key: if uri.key.is_empty() { String::new() } else { format!("{}/", uri.key.trim_end_matches('/')) }, ..uri.clone() };
         plan.inputs.push(Input { uri: below, manifest: false, sharded: false, gzip: false, optional: true, dir: dir.clone() });
         plan.outputs.push(Output { dir, uri, continuous: true });
     }

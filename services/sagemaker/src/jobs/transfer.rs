@@ -127,7 +127,13 @@ pub(crate) type Uploaded = Mutex<HashMap<(usize, usize, PathBuf), (u64, i64, i64
 ///
 /// # Errors
 /// The first that failed.
-pub(crate) async fn sync(mover: &Mover, outputs: &[Output], homes: &[Home], done: &Uploaded, only_continuous: bool) -> Result<(), TransferError> {
+pub(crate) async fn sync(
+    mover: &Mover,
+    outputs: &[Output],
+    homes: &[Home],
+    done: &Uploaded,
+    only_continuous: bool,
+) -> Result<(), TransferError> {
     // Held for the whole of it: no two of one job run at once.
     let mut done = done.lock().await;
     for (number, output) in outputs.iter().enumerate().filter(|(_, output)| output.continuous || !only_continuous) {

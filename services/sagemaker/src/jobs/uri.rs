@@ -64,7 +64,7 @@ pub(crate) struct UnsafeKey<'a>(pub &'a str);
 pub(crate) fn relative(text: &str) -> Option<PathBuf> {
     let names: Vec<&str> = text.split('/').filter(|name| !name.is_empty()).collect();
     let ordinary = |name: &&str| *name != "." && *name != ".." && name.len() <= MAX_NAME && !name.contains('\0');
-    (!names.is_empty() && names.iter().all(|name| ordinary(&name))).then(|| names.iter().collect())
+    (!names.is_empty() && names.iter().all(ordinary)).then(|| names.iter().collect())
 }
 
 /// A directory of the sandbox as a path below /opt/ml. `None` when it lies elsewhere: nothing else of a sandbox is the job's.

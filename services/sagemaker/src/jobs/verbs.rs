@@ -10,10 +10,23 @@ use super::{
     plan::{self, Plan},
     record::{self, Of, Phase, Record, State},
 };
-use crate::{Machinery, author, error::{in_use, validation}, names::PRINCIPAL, tagging};
+use crate::{
+    Machinery, author,
+    error::{in_use, limit, validation},
+    names::PRINCIPAL,
+    tagging,
+};
 
 /// Checks of a Create call: the action on the job, `iam:PassRole`, and tagging when there are tags.
-pub(crate) fn create_checks(cx: &Cx, of: Of, action: &'static str, creating: &'static str, name: &str, request: &Map<String, Value>, keys: impl FnOnce(Check) -> Check) -> Result<Checks> {
+pub(crate) fn create_checks(
+    cx: &Cx,
+    of: Of,
+    action: &'static str,
+    creating: &'static str,
+    name: &str,
+    request: &Map<String, Value>,
+    keys: impl FnOnce(Check) -> Check,
+) -> Result<Checks> {
     let arn = of.arn(&cx.scope(), name);
     let whole = plan::view(request);
     let tags = tags_of(&whole, "Tags");
@@ -53,13 +66,31 @@ pub(crate) fn key(check: Check, key: &str, value: &Value) -> Check {
 ///
 /// # Errors
 /// `ValidationException` for what cannot run here, `ResourceInUse` for a name that is taken.
-pub(crate) async fn create(cx: &Cx, scope: &Scope, of: Of, name: &str, request: Map<String, Value>, complete: impl FnOnce(&mut Map<String, Value>, &Machinery, &Plan) -> Result<()>) -> Result<Reply> {
+pub(crate) async fn create(
+    cx: &Cx,
+    scope: &Scope,
+    of: Of,
+    name: &str,
+    request: Map<String, Value>,
+    complete: impl FnOnce(&mut Map<String, Value>, &Machinery, &Plan) -> Result<()>,
+) -> Result<Reply> {
     let machinery = cx.kernel.provided::<Machinery>().ok_or_else(|| AwsError::internal("the kernel was composed without machinery"))?;
     let now = cx.now();
     let tags = tags_of(&plan::view(&request), "Tags");
     tagging::checked(&tags)?;
     let mut record = Record { request, state: State::new(now, author::source_identity(&cx.caller)) };
     let plan = plan::of(of, scope, &record)?;
+    if plan.hosts > MAX_HOSTS {
+        let what = match of {
+            Of::Training => "training",
+            Of::Processing => "processing",
+        };
+        return Err(limit(format!(
+            "The account-level service limit 'Number of instances for a {what} job' is {MAX_HOSTS} Instances, with current utilization of 0 \
+             Instances and a request delta of {} Instances.",
+            plan.hosts
+        )));
+    }
     let limits = container::instance_limits(&machinery, &plan.instance_type);
     limits.ok_or_else(|| validation(format!("Instance type {} is not known here.", plan.instance_type)))?;
     complete(&mut record.request, &machinery, &plan)?;
@@ -76,9 +107,9 @@ pub(crate) async fn create(cx: &Cx, scope: &Scope, of: Of, name: &str, request: 
             Of::Training => json!({"TrainingJobArn": arn}),
             Of::Processing => json!({"ProcessingJobArn": arn}),
         })),
-        Err(CommitError::Conflict { .. }) => {
-            Err(in_use(format!("Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})")))
-        }
+        Err(CommitError::Conflict { .. }) => Err(in_use(format!(
+            "Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})"
+        ))),
         Err(error) => Err(error.into()),
     }
 }
@@ -89,24 +120,27 @@ pub(crate) async fn create(cx: &Cx, scope: &Scope, of: Of, name: &str, request: 
 /// `missing`; `ValidationException` for a job that is over.
 pub(crate) async fn stop(cx: &Cx, scope: &Scope, of: Of, name: &str, missing: AwsError) -> Result<Reply> {
     for _ in 0..CONFLICTS {
-        let Some(row) = cx.kernel.store().get(of.kind(), scope, name).await? else { return Err(missing) };
+        let Some(row) = find(cx, scope, of, name).await? else { return Err(missing) };
         let mut record = Record::of(&row)?;
         if record.state.phase == Phase::Over {
             let status = record.state.status();
-            return Err(validation(format!("The request was rejected because the {} job is in status {status}.", match of {
-                Of::Training => "training",
-                Of::Processing => "processing",
-            })));
+            return Err(validation(format!(
+                "The request was rejected because the {} job is in status {status}.",
+                match of {
+                    Of::Training => "training",
+                    Of::Processing => "processing",
+                }
+            )));
         }
         if record.state.stop_asked.is_some() {
             return Ok(Reply::empty());
         }
-        let now = cx.now();
+        let (now, id) = (cx.now(), row.id.clone());
         record.state.stop_asked = Some(now);
         record.state.enter("Stopping", "Stopping the training job", now);
         let mut batch = Batch::new();
         batch.update(record.into_row(row, now)?);
-        batch.enqueue(of.kind().as_str(), key_of(scope, name), now);
+        batch.enqueue(of.kind().as_str(), key_of(scope, &id), now);
         match cx.commit(batch).await {
             Ok(()) => return Ok(Reply::empty()),
             Err(CommitError::Conflict { .. }) => {}
@@ -116,6 +150,8 @@ pub(crate) async fn stop(cx: &Cx, scope: &Scope, of: Of, name: &str, missing: Aw
     Err(AwsError::internal(format!("job `{name}` changed {CONFLICTS} times while it was to be stopped")))
 }
 
+/// Instances of one job: AWS's quota before it is raised. They all share one machine.
+const MAX_HOSTS: usize = 20;
 /// A job's row changes a few times in its whole life.
 const CONFLICTS: usize = 20;
 
@@ -124,7 +160,17 @@ const CONFLICTS: usize = 20;
 /// # Errors
 /// `missing`.
 pub(crate) async fn get(cx: &Cx, scope: &Scope, of: Of, name: &str, missing: AwsError) -> Result<(Row, Record)> {
-    let row = cx.kernel.store().get(of.kind(), scope, name).await?.ok_or(missing)?;
+    let row = find(cx, scope, of, name).await?.ok_or(missing)?;
     let record = record::Record::of(&row)?;
     Ok((row, record))
+}
+
+/// A job by its name in any case: ARNs are in lower case, and clients cut names out of them.
+async fn find(cx: &Cx, scope: &Scope, of: Of, name: &str) -> Result<Option<Row>> {
+    let store = cx.kernel.store();
+    if let Some(row) = store.get(of.kind(), scope, name).await? {
+        return Ok(Some(row));
+    }
+    let Some(index) = store.get(of.name_kind(), scope, &name.to_lowercase()).await? else { return Ok(None) };
+    Ok(store.get(of.kind(), scope, &index.name).await?)
 }

@@ -14,6 +14,9 @@ use super::{
 };
 use crate::names;
 
+/// For so long, in seconds, an internal error of a call that starts a step is taken for a passing one.
+const PATIENCE: i64 = 300;
+
 /// The pipeline's role, assumed for one step of the reconciler.
 pub(super) struct Role<'a> {
     kernel: &'a Kernel,
@@ -97,40 +100,50 @@ impl<'a> Role<'a> {
         made(self.call("CreateTrial", json!({"ExperimentName": experiment, "TrialName": trial})).await)
     }
 
-    /// Starts a step, or finds it started.
-    pub(super) async fn start(&self, run: &Loaded, step: String, kind: StepKind, attempt: u32, mut request: Value) -> Observation {
-        let Some(operation) = kind.operation() else {
-            return Observation::StepFailed { step, attempt, reason: format!("{kind:?} steps call nothing"), kind: None };
-        };
+    /// Starts a step, or finds it started; `None` where it is to be tried again.
+    pub(super) async fn start(&self, run: &Loaded, step: String, kind: StepKind, attempt: u32, mut request: Value) -> Option<Observation> {
+        let operation = kind.operation()?;
         if run.record.no_experiment {
             without_experiment(&mut request, run.record.experiment.as_ref());
         }
-        let mut result = self.call(operation, request.clone()).await;
-        if let (StepKind::RegisterModel, Err(error)) = (kind, &result)
-            && error.code == "ValidationException"
-            && error.message.contains("does not exist")
-        {
-            result = self.register(&request, error.clone()).await;
-        }
+        let result = match kind {
+            StepKind::RegisterModel => self.register(&mut request).await,
+            _ => self.call(operation, request.clone()).await,
+        };
         let created = match result {
             Ok(output) => Ok(output),
             Err(error) if exists_already(&error) => self.existing(kind, &name_of(run, &step, attempt)).await.map_err(|_| error),
             Err(error) => Err(error),
         };
-        match created {
+        let began = run.state.step(&step).map_or(run.row.created, |record| record.attempt_start);
+        Some(match created {
+            // It is not known whether it was created: were the step to fail now, a job might run on that nobody stops.
+            Err(error) if error.status >= 500 && self.kernel.now() < began.plus_secs(PATIENCE) => {
+                tracing::warn!(step, %error, "a step could not be started");
+                return None;
+            }
             Err(error) => {
                 let kind = FailureKind::of_call(&error.code, error.status);
                 Observation::StepFailed { step, attempt, reason: refused(operation, &error), kind }
             }
             Ok(output) => self.started(step, kind, attempt, request, output).await,
-        }
+        })
     }
 
-    /// Registers a model in a group that is not there yet.
-    async fn register(&self, request: &Value, missing: AwsError) -> Result<Value> {
-        let group = request.get("ModelPackageGroupName").and_then(Value::as_str).filter(|name| !name.starts_with("arn:"));
-        let Some(group) = group else { return Err(missing) };
-        match self.call("CreateModelPackageGroup", json!({"ModelPackageGroupName": group})).await {
+    /// Registers a model, in a new group where it is not there yet. Tags are the group's: versions have none.
+    async fn register(&self, request: &mut Value) -> Result<Value> {
+        let group = request.get("ModelPackageGroupName").and_then(Value::as_str).filter(|name| !name.starts_with("arn:")).map(str::to_owned);
+        let tags = group.as_ref().and_then(|_| request.as_object_mut()?.shift_remove("Tags"));
+        let result = self.call("CreateModelPackage", request.clone()).await;
+        let (Some(group), Err(error)) = (group, &result) else { return result };
+        if error.code != "ValidationException" || !error.message.contains("does not exist") {
+            return result;
+        }
+        let mut wanted = json!({"ModelPackageGroupName": group});
+        if let Some(tags) = tags {
+            wanted["Tags"] = tags;
+        }
+        match self.call("CreateModelPackageGroup", wanted).await {
             Err(error) if !exists_already(&error) => Err(error),
             _ => self.call("CreateModelPackage", request.clone()).await,
         }

@@ -119,7 +119,7 @@ async fn observe(kernel: &Kernel, scope: &Scope, run: &mut Loaded) -> Result<Vec
                 seen.push(Observation::StepFailed { step, attempt, reason: reason.clone(), kind: None });
             }
             (Effect::StartStep { step, kind, attempt, request, .. }, Ok(role)) => {
-                seen.push(role.start(run, step, kind, attempt, request).await);
+                seen.extend(role.start(run, step, kind, attempt, request).await);
             }
             (Effect::StopStep { step, kind, attempt, arn }, Ok(role)) => {
                 seen.extend(role.stop(run, &step, kind, attempt, arn.is_some()).await);

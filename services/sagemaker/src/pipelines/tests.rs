@@ -195,7 +195,7 @@ async fn the_role_of_the_pipeline_decides() {
     let reason = steps(&world, &admin, &arn).await[0]["FailureReason"].as_str().unwrap().to_owned();
     let job = reason.split("training-job/").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
     assert_eq!(reason, format!("ClientError: Failed to invoke sagemaker:CreateTrainingJob. Error Details: User: arn:aws:sts::111122223333:assumed-role/weak/SageMaker is not authorized to perform: sagemaker:CreateTrainingJob on resource: arn:aws:sagemaker:{REGION}:111122223333:training-job/{job} because no identity-based policy allows the sagemaker:CreateTrainingJob action"));
-    assert!(world.fates.created.lock().unwrap().is_empty());
+    assert_eq!(world.jobs().await, 0);
 
     // Nobody to act as is a reason too.
     create(&world, &admin, "q", "nobody", &[training("Train")]).await;
@@ -250,15 +250,15 @@ async fn an_earlier_run_is_reused_until_it_expires() {
     let second = start(&world, &admin, "p").await;
     world.pass(2).await;
     assert_eq!(steps(&world, &admin, &second).await[0]["CacheHitResult"]["SourcePipelineExecutionArn"], json!(first));
-    assert_eq!(world.fates.created.lock().unwrap().len(), 1);
+    assert_eq!(world.jobs().await, 1);
     let other = json!({"PipelineName": "p", "ClientRequestToken": token(), "PipelineParameters": [{"Name": "Tenant", "Value": "t2"}]});
     world.ok(&admin, "StartPipelineExecution", other).await;
     world.pass(2).await;
-    assert_eq!(world.fates.created.lock().unwrap().len(), 2, "other arguments are another run");
+    assert_eq!(world.jobs().await, 2, "other arguments are another run");
     world.clock.advance_secs(3700);
     start(&world, &admin, "p").await;
     world.pass(2).await;
-    assert_eq!(world.fates.created.lock().unwrap().len(), 3);
+    assert_eq!(world.jobs().await, 3);
 }
 
 #[tokio::test]
@@ -272,7 +272,7 @@ async fn the_same_token_starts_one_execution() {
     let id = first["PipelineExecutionArn"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
     assert!(id.len() == 12 && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()), "{id}");
     world.pass(2).await;
-    assert_eq!(world.fates.created.lock().unwrap().len(), 1);
+    assert_eq!(world.jobs().await, 1);
 }
 
 #[tokio::test]
@@ -289,29 +289,42 @@ async fn selected_steps_take_the_others_from_an_earlier_execution() {
     let arn = world.ok(&admin, "StartPipelineExecution", select).await["PipelineExecutionArn"].as_str().unwrap().to_owned();
     world.pass(3).await;
     assert_eq!(status(&world, &admin, &arn).await, "Succeeded");
-    assert_eq!(world.fates.created.lock().unwrap().len(), 3);
+    assert_eq!(world.jobs().await, 3);
+}
+
+/// A run of training, evaluation and registration, with the n-th of its commits going wrong and a new process
+/// for every step; how many commits it took.
+async fn run_with(fault: Option<(u64, Fault)>) -> u64 {
+    let world = World::new();
+    let admin = world.role("admin", ALL, &[]).await;
+    create(&world, &admin, "p", "admin", &[training("Train"), evaluate(), gate("g")]).await;
+    world.fates.objects.lock().unwrap().insert("bucket/evaluation/evaluation.json".to_owned(), json!({"metrics": {"mse": {"value": 1}}}).to_string());
+    let arn = start(&world, &admin, "p").await;
+    let before = world.store.commits();
+    if let Some((nth, fault)) = fault {
+        world.store.inject(nth, fault);
+    }
+    for _ in 0..40 {
+        world.restarted().settle().await.ok();
+        if status(&world, &admin, &arn).await == "Succeeded" {
+            break;
+        }
+        world.clock.advance_secs(130);
+    }
+    assert_eq!(status(&world, &admin, &arn).await, "Succeeded", "{fault:?}: {:?}", steps(&world, &admin, &arn).await);
+    assert_eq!(world.jobs().await, 2, "{fault:?}");
+    let packages = world.ok(&admin, "ListModelPackages", json!({"ModelPackageGroupName": "g"})).await;
+    assert_eq!(packages["ModelPackageSummaryList"].as_array().unwrap().len(), 1, "{fault:?}");
+    world.store.commits() - before
 }
 
 #[tokio::test]
 async fn no_job_runs_twice_whatever_commit_is_lost() {
-    // Every commit of a run fails once, before or after it was applied; a process dies after each.
-    for lost in 0..14 {
+    let commits = run_with(None).await;
+    assert!(commits > 10, "the run has become too short to show anything");
+    for nth in 1..=commits {
         for fault in [Fault::Before, Fault::After] {
-            let world = World::new();
-            let admin = world.role("admin", ALL, &[]).await;
-            create(&world, &admin, "p", "admin", &[training("Train"), evaluate(), gate("g")]).await;
-            world.fates.objects.lock().unwrap().insert("bucket/evaluation/evaluation.json".to_owned(), json!({"metrics": {"mse": {"value": 1}}}).to_string());
-            let arn = start(&world, &admin, "p").await;
-            world.store.inject(world.store.commits() + lost, fault);
-            for _ in 0..40 {
-                let kernel = world.restarted();
-                kernel.settle().await.ok();
-                world.clock.advance_secs(130);
-            }
-            assert_eq!(status(&world, &admin, &arn).await, "Succeeded", "commit {lost} {fault:?}: {:?}", steps(&world, &admin, &arn).await);
-            assert_eq!(world.fates.created.lock().unwrap().len(), 2, "commit {lost} {fault:?}");
-            let packages = world.ok(&admin, "ListModelPackages", json!({"ModelPackageGroupName": "g"})).await;
-            assert_eq!(packages["ModelPackageSummaryList"].as_array().unwrap().len(), 1, "commit {lost} {fault:?}");
+            run_with(Some((nth, fault))).await;
         }
     }
 }

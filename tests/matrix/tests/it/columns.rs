@@ -51,7 +51,8 @@ pub struct Cast {
     pub administrator: Key,
     unknown: Key,
     inactive: Key,
-    session: Key,
+    /// A good session that may do everything.
+    pub session: Key,
     expired: Key,
     without_token: Key,
     other_token: Key,

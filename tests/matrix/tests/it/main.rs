@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "what the tests share may panic as they do")]
 
 mod columns;
+mod controls;
 mod door;
 mod encode;
 mod example;

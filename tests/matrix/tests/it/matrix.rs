@@ -29,7 +29,7 @@ pub async fn prepare() -> (World, Cast, Vec<Asked>) {
         tag_resources(&world, row, &mut batch);
     }
     world.commit(batch).await;
-    let upload = services::fixtures(&world, &cast.administrator).await;
+    let upload = services::fixtures(&world).await;
     let of = |account: &AccountId| Facts {
         account: account.to_string(),
         root: world.root.clone(),

@@ -2,21 +2,33 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use tenantry_compute::{BoxFuture, Compute, ComputeError, Duplex, WorkStatus, Workload};
+use serde_json::{Value, json};
+use tenantry_compute::{BoxFuture, Compute, ComputeError, Duplex, HostCapacity, Images, WorkStatus, Workload};
+use tenantry_core::Region;
 use tenantry_identity::Administrator;
-use tenantry_kernel::{Kernel, KernelBuilder, OperationRow};
+use tenantry_kernel::{Body, Kernel, KernelBuilder, OperationRow};
+use tenantry_sagemaker::Machinery;
 
-use crate::{send::Key, world::World};
+use crate::{
+    example::BUCKET,
+    world::{REGION, World},
+};
 
 /// Every table.
 pub fn table() -> Vec<OperationRow> {
-    [tenantry_identity::table(), tenantry_logs::table()].concat()
+    [tenantry_identity::table(), tenantry_s3::table(), tenantry_logs::table(), tenantry_sagemaker::table()].concat()
 }
 
 /// All of them over one kernel, without reconcilers: nothing is worked on behind a request's back.
 pub fn compose(builder: KernelBuilder, dir: &Path) -> KernelBuilder {
-    let _ = (dir, Arc::new(NoEngine));
-    builder.service(&table()).managed_policies(tenantry_identity::managed())
+    let machinery = Machinery {
+        engine: Arc::new(NoEngine),
+        images: Images::builtin().unwrap(),
+        host: HostCapacity::read(),
+        work: dir.join("work"),
+        ca_bundle: dir.join("ca-bundle.pem"),
+    };
+    builder.service(&table()).provide(Arc::new(machinery)).managed_policies(tenantry_identity::managed())
 }
 
 /// The first start.
@@ -24,10 +36,16 @@ pub async fn bootstrap(kernel: &Kernel) -> Administrator {
     tenantry_identity::bootstrap(kernel.store(), kernel.now()).await.unwrap().expect("a new instance begins")
 }
 
-/// What must be there to be asked for and cannot be put into the store as a document: answers the id of
-/// an upload that was begun.
-pub async fn fixtures(_: &World, _: &Key) -> String {
-    "upload".to_owned()
+/// What must be there to be asked for and cannot be put into the store as a document: a bucket, an
+/// object, and an upload that was begun, whose id is answered.
+pub async fn fixtures(world: &World) -> String {
+    let owner = world.kernel.caller_of(&format!("arn:aws:iam::{}:user/everything", world.own)).await.unwrap();
+    let region = Region::from(REGION);
+    let call = |name: &'static str, input: Value, body: Option<Body>| world.kernel.call_with(&owner, &region, "s3", name, input, body);
+    call("CreateBucket", json!({"Bucket": BUCKET}), None).await.unwrap();
+    call("PutObject", json!({"Bucket": BUCKET, "Key": "key"}), Some(tenantry_kernel::full("value"))).await.unwrap();
+    let begun = call("CreateMultipartUpload", json!({"Bucket": BUCKET, "Key": "key"}), None).await.unwrap();
+    begun.output["UploadId"].as_str().unwrap().to_owned()
 }
 
 /// An engine that runs nothing.

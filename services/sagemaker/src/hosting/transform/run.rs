@@ -31,7 +31,7 @@ use super::{
 use crate::{
     Machinery,
     hosting::{
-        instance::{Instance, Plan, State},
+        instance::{BETWEEN_STARTS, Instance, Plan, State},
         variant::Size,
     },
     jobs::{container::digest, data::{Mover, TransferError}, logs, uri::S3Uri},
@@ -205,6 +205,7 @@ impl Task {
                 download_secs: DOWNLOAD.0,
                 startup_secs: STARTUP_SECS,
                 volume_gib: DOWNLOAD.1,
+                between_starts: BETWEEN_STARTS,
                 unhealthy: "AlgorithmError: the container did not answer GET /ping. See job logs for more information.".to_owned(),
                 id,
             };
@@ -258,7 +259,7 @@ async fn inputs(job: &Job, mover: &Mover) -> std::result::Result<Vec<(S3Uri, S3U
         }
         found
     };
-    if found.is_empty() { Err(failed(TransferError::Nothing(from))) } else { Ok(found) }
+    if found.is_empty() { Err(failed(TransferError::Nothing(from.clone()))) } else { Ok(found) }
 }
 
 /// Sends the objects of one instance, one after the other, their records side by side.
