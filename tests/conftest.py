@@ -175,8 +175,7 @@ def platform(instance):
     return Platform(instance)
 
 
-@pytest.fixture
-def sdk(platform, monkeypatch):
+def sdk_session(platform, monkeypatch):
     """A SageMaker SDK session of the platform, in an environment as `tenantry env` prints it with the platform's keys."""
     for name, value in platform.instance.environment(platform.credentials).items():
         if name.startswith("AWS_") or name in ("HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
@@ -185,3 +184,8 @@ def sdk(platform, monkeypatch):
     import sagemaker
 
     return sagemaker.Session(boto3.Session(region_name=REGION))
+
+
+@pytest.fixture
+def sdk(platform, monkeypatch):
+    return sdk_session(platform, monkeypatch)

@@ -28,26 +28,14 @@ pub struct Client {
 
 /// An answer.
 pub struct Answer {
+    /// The error code that REST services put into a header.
+    pub error_type: String,
     /// The HTTP status.
     pub status: u16,
     /// `x-amzn-requestid`: what `explain` takes.
     pub request_id: String,
     /// The body.
     pub body: Bytes,
-}
-
-/// A refusal with the request's id.
-pub struct Refusal {
-    /// What the service said.
-    pub error: AwsError,
-    /// What `explain` takes.
-    pub request_id: String,
-}
-
-impl From<Refusal> for AwsError {
-    fn from(refusal: Refusal) -> Self {
-        refusal.error
-    }
 }
 
 /// A request before it is signed.
@@ -100,24 +88,26 @@ impl Client {
         tokio::spawn(connection);
         let response = sender.send_request(request).await.map_err(trouble)?;
         let status = response.status().as_u16();
-        let id = ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|name| response.headers().get(*name));
-        let request_id = id.and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+        let header = |names: &[&str]| {
+            let value = names.iter().find_map(|name| response.headers().get(*name));
+            value.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+        };
+        let (request_id, error_type) = (header(&["x-amzn-requestid", "x-amz-request-id"]), header(&["x-amzn-errortype"]));
         let body = response.into_body().collect().await.map_err(trouble)?.to_bytes();
-        Ok(Answer { status, request_id, body })
+        Ok(Answer { error_type, status, request_id, body })
     }
 
     /// An operation of a JSON service.
-    pub async fn json(&self, service: &str, target: &str, input: &Value) -> std::result::Result<Value, Refusal> {
-        let unsent = |error| Refusal { error, request_id: String::new() };
+    pub async fn json(&self, service: &str, target: &str, input: &Value) -> Result<Value> {
         let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target)];
         let call = Call { service, method: "POST", path: "/", headers: &headers, body: input.to_string().into_bytes() };
-        let answer = self.send(call).await.map_err(unsent)?;
+        let answer = self.send(call).await?;
         let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        if answer.status == 200 { Ok(value) } else { Err(json_refusal(&answer, &value)) }
+        if answer.status == 200 { Ok(value) } else { Err(refusal(&answer, &value)) }
     }
 
     /// An operation of SageMaker.
-    pub async fn sagemaker(&self, operation: &str, input: &Value) -> std::result::Result<Value, Refusal> {
+    pub async fn sagemaker(&self, operation: &str, input: &Value) -> Result<Value> {
         self.json("sagemaker", &format!("SageMaker.{operation}"), input).await
     }
 
@@ -134,7 +124,7 @@ impl Client {
             return Ok(text);
         }
         let code = element(&text, "Code").unwrap_or("Unknown").to_owned();
-        Err(AwsError::new(answer.status, code, element(&text, "Message").unwrap_or_default()))
+        Err(AwsError::new(answer.status, code, element(&text, "Message").unwrap_or_default()).with(REQUEST_ID, answer.request_id))
     }
 
     /// A session of a role.
@@ -167,22 +157,23 @@ impl Client {
     }
 
     /// InvokeEndpoint with a target model.
-    pub async fn invoke(&self, endpoint: &str, model: &str, body: &Value) -> std::result::Result<Value, Refusal> {
-        let unsent = |error| Refusal { error, request_id: String::new() };
+    pub async fn invoke(&self, endpoint: &str, model: &str, body: &Value) -> Result<Value> {
         let path = format!("/endpoints/{endpoint}/invocations");
         let headers = [("content-type", "application/json"), ("x-amzn-sagemaker-target-model", model)];
         let call = Call { service: "sagemaker", method: "POST", path: &path, headers: &headers, body: body.to_string().into_bytes() };
-        let answer = self.send(call).await.map_err(unsent)?;
+        let answer = self.send(call).await?;
         let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        if answer.status == 200 { Ok(value) } else { Err(json_refusal(&answer, &value)) }
+        if answer.status == 200 { Ok(value) } else { Err(refusal(&answer, &value)) }
     }
 }
 
-fn json_refusal(answer: &Answer, value: &Value) -> Refusal {
+/// The detail of a refusal that holds the request's id: what `explain` takes.
+pub const REQUEST_ID: &str = "RequestId";
+
+fn refusal(answer: &Answer, value: &Value) -> AwsError {
     let text = |names: [&str; 2]| names.iter().find_map(|name| value.get(*name)).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let code = text(["__type", "code"]);
-    let code = if code.is_empty() { format!("HTTP {}", answer.status) } else { code };
-    Refusal { error: AwsError::new(answer.status, code, text(["message", "Message"])), request_id: answer.request_id.clone() }
+    let code = if answer.error_type.is_empty() { text(["__type", "code"]) } else { answer.error_type.clone() };
+    AwsError::new(answer.status, code, text(["message", "Message"])).with(REQUEST_ID, answer.request_id.clone())
 }
 
 fn s3_ok(answer: &Answer) -> Result<()> {

@@ -38,13 +38,18 @@ def create_role(platform, name, statement):
     return role
 
 
-def tenant_client(platform, service, role, tenant, **config):
-    """A client of a session of the role that is named and tagged after the tenant."""
+def tenant_credentials(platform, role, tenant):
+    """Keys of a session of the role that is named and tagged after the tenant."""
     answer = platform.client("sts").assume_role(
         RoleArn=role, RoleSessionName=tenant, DurationSeconds=900, Tags=[{"Key": "TenantID", "Value": tenant}]
     )
     assert answer["AssumedRoleUser"]["Arn"] == f"arn:aws:sts::{platform.account}:assumed-role/{role.split('/')[-1]}/{tenant}"
-    return platform.instance.client(service, answer["Credentials"], **config)
+    return answer["Credentials"]
+
+
+def tenant_client(platform, service, role, tenant, **config):
+    """A client with such keys."""
+    return platform.instance.client(service, tenant_credentials(platform, role, tenant), **config)
 
 
 def refused(call, **arguments):

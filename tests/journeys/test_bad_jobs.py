@@ -1,7 +1,10 @@
 """Bad input: an error where AWS puts it, and the instance goes on."""
 
+import io
 import json
+import tarfile
 
+import botocore.exceptions
 import pytest
 
 import tenants
@@ -163,7 +166,7 @@ def test_bad_hyperparameters(platform, code):
         StoppingCondition={"MaxRuntimeInSeconds": 600},
     )
     waiter = sagemaker.get_waiter("training_job_completed_or_stopped")
-    with pytest.raises(Exception, match="Waiter"):
+    with pytest.raises(botocore.exceptions.WaiterError):
         waiter.wait(TrainingJobName="bad-hyperparameters", WaiterConfig={"Delay": 1, "MaxAttempts": 300})
     described = sagemaker.describe_training_job(TrainingJobName="bad-hyperparameters")
     assert described["TrainingJobStatus"] == "Failed" and "objective" in described["FailureReason"], described["FailureReason"]
@@ -177,3 +180,31 @@ def test_bad_hyperparameters(platform, code):
         StoppingCondition={"MaxRuntimeInSeconds": 600},
     )
     assert again.response["Error"]["Code"] == "ResourceInUse"
+
+
+def test_a_model_that_cannot_be_loaded(platform, code):
+    """The endpoint ends as Failed with the reason, and can be deleted."""
+    packed = io.BytesIO()
+    text = b"raise RuntimeError('the model is broken')\n"
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        entry = tarfile.TarInfo("code/inference.py")
+        entry.size = len(text)
+        archive.addfile(entry, io.BytesIO(text))
+    sagemaker = platform.client("sagemaker")
+    platform.client("s3").put_object(Bucket=platform.bucket, Key="bad/model.tar.gz", Body=packed.getvalue())
+    missing = {"Image": script_image(), "ModelDataUrl": f"s3://{platform.bucket}/bad/no-model.tar.gz"}
+    error = refused(sagemaker.create_model, ModelName="bad-missing", ExecutionRoleArn=platform.role, PrimaryContainer=missing)
+    assert error.response["Error"]["Code"] == "ValidationException" and "Could not find model data at" in str(error)
+    container = {"Image": script_image(), "ModelDataUrl": f"s3://{platform.bucket}/bad/model.tar.gz"}
+    sagemaker.create_model(ModelName="bad-model", ExecutionRoleArn=platform.role, PrimaryContainer=container)
+    variant = {"VariantName": "AllTraffic", "ModelName": "bad-model", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1, "InitialVariantWeight": 1}
+    sagemaker.create_endpoint_config(EndpointConfigName="bad-model", ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName="bad-model", EndpointConfigName="bad-model")
+    with pytest.raises(botocore.exceptions.WaiterError):
+        sagemaker.get_waiter("endpoint_in_service").wait(EndpointName="bad-model", WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+    described = sagemaker.describe_endpoint(EndpointName="bad-model")
+    assert described["EndpointStatus"] == "Failed" and "did not pass the ping health check" in described["FailureReason"], described
+    error = refused(platform.client("sagemaker-runtime").invoke_endpoint, EndpointName="bad-model", ContentType="text/csv", Body=b"1")
+    assert error.response["Error"]["Code"] == "ValidationError"
+    sagemaker.delete_endpoint(EndpointName="bad-model")
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName="bad-model", WaiterConfig={"Delay": 1, "MaxAttempts": 120})

@@ -35,6 +35,8 @@ def transform_fn(model, data, content_type, accept):
         raise ValueError("no such house")
     if text == "write":
         open("/opt/ml/model/mine", "w")
+    if text.startswith("env "):
+        return os.environ.get(text.split()[1], "none"), "text/plain"
     return f"{model} {text}", "text/plain"
 """
 
@@ -192,7 +194,7 @@ def test_models_that_cannot_be(hosting):
         hosting.sagemaker.create_model(ModelName="in-vpc", ExecutionRoleArn=hosting.platform.role, PrimaryContainer={"Image": SCRIPT}, VpcConfig=vpc)
 
 
-def test_a_script_answers(hosting):
+def test_a_script_answers(hosting, wait):
     hosting.script("answers", "seen")
     hosting.config("answers", "answers")
     arn = hosting.endpoint("answers")
@@ -219,11 +221,44 @@ def test_a_script_answers(hosting):
     stream = hosting.runtime.invoke_endpoint_with_response_stream(EndpointName="answers", ContentType="text/plain", Body=b"parts")
     assert b"".join(event["PayloadPart"]["Bytes"] for event in stream["Body"]) == b"seen parts"
     logs = hosting.platform.instance.client("logs")
-    streams = logs.describe_log_streams(logGroupName="/aws/sagemaker/Endpoints/answers")["logStreams"]
+    group = "/aws/sagemaker/Endpoints/answers"
+    wait(lambda: logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"], bool, 30)
+    streams = wait(lambda: logs.describe_log_streams(logGroupName=group)["logStreams"], bool, 30)
     assert len(streams) == 1 and streams[0]["logStreamName"].startswith("AllTraffic/i-")
+    said = {"logGroupName": group, "logStreamNames": [streams[0]["logStreamName"]], "filterPattern": '"no such house"'}
+    assert wait(lambda: logs.filter_log_events(**said)["events"], bool, 30), "what the container prints is in its log"
     gone = hosting.deleted("answers").response["Error"]["Message"]
     assert gone == f'Could not find endpoint "{arn}".'
     assert hosting.sagemaker.list_endpoints(NameContains="answers")["Endpoints"] == []
+
+
+def test_an_isolated_container_has_no_credentials(hosting):
+    data = hosting.put("isolated.tar.gz", {"answer": "x", "code/inference.py": INFERENCE})
+    for name, isolated in (("isolated", True), ("connected", False)):
+        container = {"Image": SCRIPT, "ModelDataUrl": data, "Environment": {"MINE": "yes"}}
+        role = hosting.platform.role
+        hosting.sagemaker.create_model(ModelName=name, ExecutionRoleArn=role, PrimaryContainer=container, EnableNetworkIsolation=isolated)
+        hosting.config(name, name)
+        hosting.endpoint(name)
+        hosting.until(name, "InService")
+        credentials = hosting.ask(name, "env AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+        assert credentials == "none" if isolated else credentials.startswith("/v2/credentials/")
+        assert (hosting.ask(name, "env MINE"), hosting.ask(name, "env AWS_REGION")) == ("yes", REGION)
+        hosting.deleted(name)
+
+
+def test_a_serverless_variant_and_data_that_is_not_packed(hosting):
+    for name, text in (("answer", "plain"), ("code/inference.py", INFERENCE)):
+        hosting.s3.put_object(Bucket=hosting.bucket, Key=f"unpacked/{name}", Body=text.encode())
+    source = {"S3Uri": f"s3://{hosting.bucket}/unpacked/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    hosting.model("unpacked", SCRIPT, ModelDataSource={"S3DataSource": source})
+    variant = {"VariantName": "AllTraffic", "ModelName": "unpacked", "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 2}}
+    hosting.sagemaker.create_endpoint_config(EndpointConfigName="unpacked", ProductionVariants=[variant])
+    hosting.endpoint("unpacked")
+    described = hosting.until("unpacked", "InService")
+    assert described["ProductionVariants"][0]["CurrentServerlessConfig"]["MaxConcurrency"] == 2
+    assert hosting.ask("unpacked", "me") == "plain me"
+    hosting.deleted("unpacked")
 
 
 def test_xgboost_answers_rows(hosting):
@@ -237,6 +272,46 @@ def test_xgboost_answers_rows(hosting):
     error = refused(hosting.runtime.invoke_endpoint, EndpointName="rows", ContentType="text/csv", Body="1,2")
     assert error.response["OriginalStatusCode"] == 400 and "Received client error (400) from primary" in str(error)
     hosting.deleted("rows")
+
+
+def test_the_sdk_deploys_and_predicts(hosting, sdk):
+    import sagemaker
+
+    data = hosting.put("sdk.tar.gz", {"model.json": constant(12.5, 2)})
+    model = sagemaker.model.Model(image_uri=XGBOOST, model_data=data, role=hosting.platform.role, name="sdk", sagemaker_session=sdk)
+    model.deploy(initial_instance_count=1, instance_type="ml.m5.large", endpoint_name="sdk")
+    serializer, deserializer = sagemaker.serializers.CSVSerializer(), sagemaker.deserializers.CSVDeserializer()
+    predictor = sagemaker.predictor.Predictor("sdk", sagemaker_session=sdk, serializer=serializer, deserializer=deserializer)
+    assert predictor.predict([[1, 2], [3, 4]]) == [["12.5"], ["12.5"]]
+    predictor.delete_endpoint(delete_endpoint_config=True)
+
+
+def test_a_model_of_a_model_package(hosting):
+    data = hosting.put("packaged.tar.gz", {"answer": "packaged", "code/inference.py": INFERENCE})
+    hosting.sagemaker.create_model_package_group(ModelPackageGroupName="hosted")
+    specification = {
+        "Containers": [{"Image": SCRIPT, "ModelDataUrl": data, "Environment": {"OF": "package", "BOTH": "package"}}],
+        "SupportedContentTypes": ["text/plain"],
+        "SupportedResponseMIMETypes": ["text/plain"],
+    }
+    package = hosting.sagemaker.create_model_package(
+        ModelPackageGroupName="hosted", InferenceSpecification=specification, ModelApprovalStatus="Approved"
+    )["ModelPackageArn"]
+    container = {"ModelPackageName": package, "Environment": {"BOTH": "model"}}
+    hosting.sagemaker.create_model(ModelName="packaged", ExecutionRoleArn=hosting.platform.role, PrimaryContainer=container)
+    assert hosting.sagemaker.describe_model(ModelName="packaged")["PrimaryContainer"] == container
+    hosting.config("packaged", "packaged")
+    hosting.endpoint("packaged")
+    hosting.until("packaged", "InService")
+    assert hosting.ask("packaged") == "packaged x"
+    assert (hosting.ask("packaged", "env OF"), hosting.ask("packaged", "env BOTH")) == ("package", "model")
+    hosting.deleted("packaged")
+    # Whoever may make models and may not see the package makes none of it.
+    statement = {"Effect": "Allow", "Action": ["sagemaker:CreateModel", "iam:PassRole"], "Resource": "*"}
+    role = create_role(hosting.platform, "MakesModelsOnly", statement)
+    maker = tenant_client(hosting.platform, "sagemaker", role, "tenant1")
+    error = refused(maker.create_model, ModelName="unseen", ExecutionRoleArn=hosting.platform.role, PrimaryContainer=container)
+    assert error.response["Error"]["Code"] == "AccessDeniedException" and "sagemaker:DescribeModelPackage" in str(error)
 
 
 def test_an_update_drops_no_request(hosting):

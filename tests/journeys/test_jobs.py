@@ -13,6 +13,7 @@ import botocore.exceptions
 import pytest
 
 BASE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sagemaker-base-python:1.0"
+OLD_XGBOOST = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.0-1-cpu-py3"
 XGBOOST = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
 OVER = ("Completed", "Failed", "Stopped")
 
@@ -230,7 +231,7 @@ def test_xgboost_trains_on_one_instance(lab):
 def test_xgboost_trains_on_two_instances(lab):
     for part in range(2):
         lab.put(f"data/two/train/part-{part}.csv", rows())
-    name = lab.train([("train", f"s3://{lab.bucket}/data/two/train", "ShardedByS3Key")], count=2)
+    name = lab.train([("train", f"s3://{lab.bucket}/data/two/train", "ShardedByS3Key")], count=2, image=OLD_XGBOOST)
     job = lab.trained(name)
     assert job["TrainingJobStatus"] == "Completed", (job, lab.log("Training", name))
     model = tarfile.open(fileobj=io.BytesIO(lab.get(f"models/{name}/output/model.tar.gz")))
@@ -481,7 +482,7 @@ print("metrics", sorted(estimator.training_job_analytics._metric_names) if estim
 def test_the_sagemaker_sdk_runs_jobs_and_follows_their_logs(lab, tmp_path):
     script = tmp_path / "make.py"
     script.write_text(f'print("making rows")\nopen("/opt/ml/processing/train/train.csv", "w").write({rows()!r})\n')
-    words = [XGBOOST.replace("1.7-1", "1.0-1-cpu-py3"), BASE, lab.role, lab.bucket, str(script)]
+    words = [OLD_XGBOOST, BASE, lab.role, lab.bucket, str(script)]
     done = subprocess.run([sys.executable, "-c", SDK, *words], env=lab.instance.environment(), capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, (done.stdout, done.stderr)
     assert "making rows" in done.stdout and "#011train-rmse" in done.stdout.replace("\t", "#011"), done.stdout

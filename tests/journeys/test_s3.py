@@ -4,6 +4,8 @@ import base64
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import threading
 import uuid
 import zlib
@@ -324,6 +326,29 @@ def test_the_command_line(instance, tmp_path):
     instance.cli("s3", "rb", f"s3://{bucket}")
     missing = instance.cli("s3", "ls", f"s3://{bucket}", check=False)
     assert missing.returncode != 0 and "NoSuchBucket" in missing.stderr
+
+
+def test_virtual_hosts_under_tls(instance):
+    # Under TLS clients send bodies as aws-chunked with a trailing checksum, to a host named after the bucket.
+    program = """
+import boto3, botocore.config, io, uuid
+config = botocore.config.Config(s3={"addressing_style": "virtual"})
+s3 = boto3.client("s3", endpoint_url="https://s3.us-east-1.amazonaws.com", config=config)
+bucket = f"virtual-{uuid.uuid4().hex[:12]}"
+s3.create_bucket(Bucket=bucket)
+hosts = set()
+s3.meta.events.register("before-send.s3", lambda request, **_: hosts.add(request.url.split("/")[2]))
+put = s3.put_object(Bucket=bucket, Key="a/b c", Body=io.BytesIO(b"hello"))
+assert put["ChecksumCRC32"] == "NhCmhg==", put
+s3.upload_fileobj(io.BytesIO(b"x" * (9 << 20)), bucket, "big")
+assert s3.head_object(Bucket=bucket, Key="big")["ContentLength"] == 9 << 20
+assert s3.get_object(Bucket=bucket, Key="a/b c")["Body"].read() == b"hello"
+assert hosts == {f"{bucket}.s3.us-east-1.amazonaws.com"}, hosts
+"""
+    environment = instance.environment()
+    environment.pop("AWS_ENDPOINT_URL")
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_nothing_acknowledged_is_lost(own_instance):

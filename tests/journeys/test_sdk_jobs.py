@@ -68,7 +68,7 @@ def test_an_estimator_trains_and_is_deployed(platform, sdk, data, capsys):
 
 
 def test_a_script_trains_as_a_framework_estimator(platform, sdk, data, capsys, tmp_path):
-    """Script mode: the sources travel as sourcedir.tar.gz, hyperparameters become arguments."""
+    """Script mode: the sources travel as sourcedir.tar.gz, hyperparameters become arguments, checkpoints become objects."""
     from sagemaker.sklearn import SKLearn
 
     script = tmp_path / "train.py"
@@ -80,6 +80,7 @@ def test_a_script_trains_as_a_framework_estimator(platform, sdk, data, capsys, t
         "rows = (pathlib.Path(os.environ['SM_CHANNEL_TRAIN']) / 'train.csv').read_text().splitlines()\n"
         "print('rows:', len(rows), 'alpha:', given.alpha, 'host:', os.environ['SM_CURRENT_HOST'])\n"
         "(pathlib.Path(os.environ['SM_MODEL_DIR']) / 'model.txt').write_text(str(given.alpha))\n"
+        "pathlib.Path('/opt/ml/checkpoints/round.1').write_text('half way')\n"
     )
     estimator = SKLearn(
         entry_point=str(script),
@@ -87,12 +88,14 @@ def test_a_script_trains_as_a_framework_estimator(platform, sdk, data, capsys, t
         role=platform.role,
         instance_type="ml.m5.large",
         hyperparameters={"alpha": 0.25},
+        checkpoint_s3_uri=f"s3://{platform.bucket}/sdk/checkpoints",
         sagemaker_session=sdk,
     )
     estimator.fit({"train": data["train"]}, wait=True, logs="All")
     assert "rows: 300 alpha: 0.25 host: algo-1" in capsys.readouterr().out
     bucket, key = estimator.model_data.removeprefix("s3://").split("/", 1)
     assert platform.client("s3").head_object(Bucket=bucket, Key=key)["ContentLength"] > 0
+    assert platform.client("s3").get_object(Bucket=bucket, Key="sdk/checkpoints/round.1")["Body"].read() == b"half way"
 
 
 def test_processors_run_scripts(platform, sdk, data, capsys, tmp_path):

@@ -7,8 +7,8 @@ import tarfile
 import pytest
 
 import tenants
-from conftest import REGION
-from tenants import create_role, denial, end_of, policy, refused, steps_of, tenant_client, why
+from conftest import REGION, sdk_session
+from tenants import create_role, denial, end_of, policy, refused, steps_of, tenant_client, tenant_credentials, why
 
 BEHAVE = "code/behave.py"
 
@@ -16,22 +16,19 @@ BEHAVE = "code/behave.py"
 @pytest.fixture(scope="module")
 def pipelines(platform, tmp_path_factory):
     """Four pipelines, built with the SDK and upserted twice; sample data of the tenants' apps."""
-    import boto3
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield make_pipelines(platform, sdk_session(platform, monkeypatch), str(tmp_path_factory.mktemp("houses")))
 
-    monkeypatch = pytest.MonkeyPatch()
-    for name, value in platform.instance.environment(platform.credentials).items():
-        if name.startswith("AWS_") or name in ("HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
-            monkeypatch.setenv(name, value)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+
+def make_pipelines(platform, session, place):
     import houses
     import sagemaker
     from pipelines import TENANTS, build
     from sagemaker.s3 import S3Uploader
 
-    session = sagemaker.Session(boto3.Session(region_name=REGION))
     assert session.default_bucket() == platform.bucket
     assert sagemaker.get_execution_role(session) == platform.role
-    data = houses.write(tmp_path_factory.mktemp("houses"))
+    data = houses.write(place)
     made = {}
     for tenant, app in TENANTS:
         tags = [{"Key": "TenantID", "Value": tenant}, {"Key": "AppID", "Value": app}]
@@ -42,8 +39,7 @@ def pipelines(platform, tmp_path_factory):
     again = build(session.boto_session, platform.bucket, platform.role, "tenant1", "app1")
     assert again.upsert(role_arn=platform.role, tags=[{"Key": "AppID", "Value": "app1"}])["PipelineArn"] == made["tenant1-app1"]
     S3Uploader.upload(str(tenants.ASSETS / "behave.py"), f"s3://{platform.bucket}/code", sagemaker_session=session)
-    yield made
-    monkeypatch.undo()
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +108,10 @@ def test_a_tenant_starts_only_its_own(platform, pipelines, finished, tenant1, st
     tenant2 = tenant_client(platform, "sagemaker", start_role, "tenant2")
     error = refused(tenant2.start_pipeline_execution, PipelineName="tenant1-app1", PipelineParameters=[])
     assert error.response["Error"]["Code"] == "AccessDeniedException" and "tenant2 is not authorized" in str(error)
+    words = ["sagemaker", "start-pipeline-execution", "--pipeline-name", "tenant2-app1"]
+    told = platform.instance.cli(*words, credentials=tenant_credentials(platform, start_role, "tenant1"), check=False)
+    sentence = denial("StartPipelineExecution", user, "sagemaker:StartPipelineExecution", pipelines["tenant2-app1"])
+    assert told.returncode in (254, 255) and sentence in told.stderr
 
 
 def test_name_and_tag_must_both_be_the_tenants(platform, pipelines, tenant1):
@@ -239,15 +239,17 @@ def test_training_is_cached_and_a_bad_model_is_not_published(platform, finished,
     assert listed["KeyCount"] == 0
 
 
-def test_a_gold_tenant_has_a_prefix_of_its_own(platform, finished, pipelines, start_role):
+def test_a_gold_tenant_has_a_prefix_of_its_own(platform, finished, sdk):
+    """Started, awaited and listed by the SDK."""
     from pipelines import start_arguments
+    from sagemaker.workflow.pipeline import Pipeline
 
-    tenant2 = tenant_client(platform, "sagemaker", start_role, "tenant2")
-    sagemaker = platform.client("sagemaker")
-    parameters = start_arguments(platform.bucket, "tenant2", "app1", TenantTier="Gold", TrainingInstanceCount="1")
-    execution = tenant2.start_pipeline_execution(PipelineName="tenant2-app1", PipelineParameters=parameters)["PipelineExecutionArn"]
-    described, steps = end_of(sagemaker, execution)
-    assert described["PipelineExecutionStatus"] == "Succeeded", why(described, steps)
+    parameters = start_arguments(platform.bucket, "tenant2", "app1", TenantTier="Gold", TrainingInstanceCount=1)
+    started = Pipeline("tenant2-app1", sagemaker_session=sdk).start(parameters={one["Name"]: one["Value"] for one in parameters})
+    started.wait(delay=1, max_attempts=600)
+    assert started.describe()["PipelineExecutionStatus"] == "Succeeded"
+    steps = {step["StepName"]: step["StepStatus"] for step in started.list_steps()}
+    assert set(steps.values()) == {"Succeeded"} and len(steps) == 5, steps
     platform.client("s3").head_object(Bucket=platform.bucket, Key="tenant2/model_artifacts/tenant2-app1.model.0.tar.gz")
 
 
@@ -268,6 +270,19 @@ def test_a_script_sees_its_role_and_may_install_packages(platform, pipelines):
     assert open_["arn"] == f"arn:aws:sts::{platform.account}:assumed-role/{platform.ROLE}/SageMaker" and open_["region"] == REGION
     assert open_["installed"] and open_["package"] == "iniconfig"
     assert not isolated["installed"] and "arn" not in isolated
+
+
+def test_a_script_sees_nothing_of_the_instance(platform, pipelines):
+    """No file of the server or the host, no port of it, no other process."""
+    sagemaker = platform.client("sagemaker")
+    port = platform.instance.url.rsplit(":", 1)[1]
+    tagged(platform, "pry", work(platform, "pry", str(platform.instance.data), port, output=f"s3://{platform.bucket}/pry"))
+    execution = sagemaker.start_pipeline_execution(PipelineName="pry")["PipelineExecutionArn"]
+    described, steps = end_of(sagemaker, execution)
+    assert described["PipelineExecutionStatus"] == "Succeeded", why(described, steps)
+    found = json.loads(platform.client("s3").get_object(Bucket=platform.bucket, Key="pry/result.json")["Body"].read())
+    assert found["uid"] != 0 and found["processes"] < 10, found
+    assert found["open"] == [] and found["reached"] == [], found
 
 
 def test_a_failed_step_fails_the_execution_and_can_be_retried(platform, pipelines):

@@ -9,7 +9,7 @@ import xgboost
 
 base = pathlib.Path("/opt/ml/processing")
 with tarfile.open(base / "model" / "model.tar.gz") as archive:
-    archive.extractall(base / "model", filter="data")
+    archive.extractall(base / "model")
 booster = xgboost.Booster()
 booster.load_model(base / "model" / "xgboost-model")
 rows = numpy.loadtxt(base / "test" / "test.csv", delimiter=",")

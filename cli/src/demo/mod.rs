@@ -21,7 +21,7 @@ use tenantry_kernel::DENIAL;
 
 use crate::{
     args::{Demo, Isolation},
-    client::{Client, Refusal},
+    client::{Client, REQUEST_ID},
     environment,
     failure::Failure,
     instance::Settings,
@@ -177,14 +177,14 @@ impl Stage<'_> {
         let role = format!("arn:aws:iam::{}:role/{name}", self.account);
         match platform.assume(&role, "tenant1", &[]).await {
             Ok(_) => self.wrong("platform", &format!("assume {name} without a tenant tag"), false),
-            Err(error) => self.deny("platform", &format!("assume {name} without a tenant tag"), &error, None).await,
+            Err(error) => self.deny("platform", &format!("assume {name} without a tenant tag"), &error).await,
         }
         let tenant = platform.assume(&role, "tenant1", &[("TenantID", "tenant1")]).await?;
         self.pass("platform", &format!("assume {name} with TenantID=tenant1"), "");
         Ok(tenant)
     }
 
-    async fn start(&self, tenant: &Client, pipeline: &str, bucket: &str) -> Result<Value, Refusal> {
+    async fn start(&self, tenant: &Client, pipeline: &str, bucket: &str) -> Result<Value, AwsError> {
         let data = |name: &str| json!({"Name": format!("{}DataPath", capital(name)), "Value": format!("s3://{bucket}/sample-data/tenant1/app1/{name}/")});
         let input = json!({"PipelineName": pipeline, "ClientRequestToken": format!("start-{pipeline}-0123456789abcdef0123456789"),
             "PipelineParameters": [data("train"), data("validation"), data("test"), {"Name": "TrainingInstanceCount", "Value": "2"}]});
@@ -206,6 +206,9 @@ impl Stage<'_> {
                 let reason = step["FailureReason"].as_str().map(|r| format!(": {r}")).unwrap_or_default();
                 if told.insert(name.clone(), status.clone()).as_ref() != Some(&status) {
                     self.progress.say(&format!("step {name}: {status}{reason}"));
+                    if status == "Failed" {
+                        self.show_log(platform, step).await;
+                    }
                 }
             }
             let status = execution["PipelineExecutionStatus"].as_str().unwrap_or_default().to_owned();
@@ -216,6 +219,9 @@ impl Stage<'_> {
             tokio::time::sleep(Duration::from_millis(500)).await;
         };
         self.check("tenant1-app1", "trains on two instances, evaluates, registers, publishes", status == "Succeeded", &status);
+        if status != "Succeeded" {
+            return Ok(());
+        }
         let packages = platform.sagemaker("ListModelPackages", &json!({"ModelPackageGroupName": "tenant1-app1"})).await?;
         let package = packages.pointer("/ModelPackageSummaryList/0/ModelPackageArn").and_then(Value::as_str).unwrap_or_default().to_owned();
         self.check("tenant1-app1", "the model is in the registry", !package.is_empty(), &package);
@@ -225,15 +231,38 @@ impl Stage<'_> {
         Ok(())
     }
 
+    /// The last lines of a failed step's job, for whoever has to find out why.
+    async fn show_log(&self, platform: &Client, step: &Value) {
+        for (of, group) in [("TrainingJob", "/aws/sagemaker/TrainingJobs"), ("ProcessingJob", "/aws/sagemaker/ProcessingJobs")] {
+            let Some(job) = step["Metadata"][of]["Arn"].as_str().and_then(|arn| arn.rsplit('/').next()) else { continue };
+            let all = json!({"logGroupName": group, "startFromHead": false});
+            let Ok(streams) = platform.json("logs", "Logs_20140328.DescribeLogStreams", &json!({"logGroupName": group})).await else { continue };
+            for stream in streams["logStreams"].as_array().into_iter().flatten().filter_map(|s| s["logStreamName"].as_str()) {
+                // Names in ARNs are lower case.
+                if !stream.to_lowercase().starts_with(&format!("{job}/")) {
+                    continue;
+                }
+                let mut input = all.clone();
+                input["logStreamName"] = json!(stream);
+                input["limit"] = json!(15);
+                if let Ok(events) = platform.json("logs", "Logs_20140328.GetLogEvents", &input).await {
+                    for event in events["events"].as_array().into_iter().flatten().filter_map(|e| e["message"].as_str()) {
+                        eprintln!("          {stream}: {event}");
+                    }
+                }
+            }
+        }
+    }
+
     async fn refuse_other_tenant(&mut self, tenant: &Client) {
         match self.start(tenant, "tenant2-app1", "none").await {
             Ok(_) => self.wrong("tenant1", "start pipeline tenant2-app1", false),
-            Err(refusal) => self.deny("tenant1", "start pipeline tenant2-app1", &refusal.error, Some(&refusal.request_id)).await,
+            Err(refusal) => self.deny("tenant1", "start pipeline tenant2-app1", &refusal).await,
         }
         let describe = tenant.sagemaker("DescribePipeline", &json!({"PipelineName": "tenant1-app1"})).await;
         match describe {
             Ok(_) => self.wrong("tenant1", "describe pipeline tenant1-app1", false),
-            Err(refusal) => self.deny("tenant1", "describe pipeline tenant1-app1", &refusal.error, Some(&refusal.request_id)).await,
+            Err(refusal) => self.deny("tenant1", "describe pipeline tenant1-app1", &refusal).await,
         }
     }
 
@@ -270,11 +299,11 @@ impl Stage<'_> {
                     &format!("the house is worth {:.0}", price.unwrap_or(f64::NAN)),
                 );
             }
-            Err(refusal) => self.check("tenant1", "call its own model", false, &refusal.error.message),
+            Err(refusal) => self.check("tenant1", "call its own model", false, &refusal.message),
         }
         match tenant.invoke(name, &scenario::model_name("tenant2", "app1"), &house).await {
             Ok(_) => self.wrong("tenant1", "call tenant2's model", false),
-            Err(refusal) => self.deny("tenant1", "call tenant2's model", &refusal.error, Some(&refusal.request_id)).await,
+            Err(refusal) => self.deny("tenant1", "call tenant2's model", &refusal).await,
         }
         Ok(())
     }
@@ -297,13 +326,11 @@ impl Stage<'_> {
         });
     }
     /// A refusal. Only an access denial is the refusal that must be.
-    async fn deny(&mut self, who: &str, what: &str, error: &AwsError, request: Option<&str>) {
+    async fn deny(&mut self, who: &str, what: &str, error: &AwsError) {
         self.progress.say(&format!("denied as it must be: {}", error.message));
         let denied = error.code.starts_with("AccessDenied");
-        let why = match request {
-            Some(id) => self.reason(id).await.unwrap_or_else(|| error.message.clone()),
-            None => error.message.clone(),
-        };
+        let request = error.details.iter().find(|(name, _)| name == REQUEST_ID).map(|(_, id)| id.as_str()).unwrap_or_default();
+        let why = self.reason(request).await.unwrap_or_else(|| error.message.clone());
         self.lines.push(Line { who: who.to_owned(), what: what.to_owned(), must_pass: false, passed: !denied, why });
     }
     /// The line of the recorded explanation that says what was closest to allowing it.
@@ -313,7 +340,8 @@ impl Stage<'_> {
             if let Ok(Some(row)) = self.running.instance.kernel.store().get(DENIAL, &scope, request).await {
                 let body: Value = row.body().ok()?;
                 let lines = body.pointer("/explanation/checks/0/lines")?.as_array()?.clone();
-                return lines.iter().filter_map(Value::as_str).find(|line| !line.contains("allows")).map(str::to_owned);
+                let mut lines = lines.iter().filter_map(Value::as_str);
+                return lines.clone().find(|line| line.contains("closest")).or_else(|| lines.next_back()).map(str::to_owned);
             }
             // Denials are recorded behind the answer.
             tokio::time::sleep(Duration::from_millis(20)).await;

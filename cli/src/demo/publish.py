@@ -10,7 +10,7 @@ import xgboost
 bucket, key, features = sys.argv[1:4]
 base = pathlib.Path("/opt/ml/processing/model")
 with tarfile.open(base / "model.tar.gz") as archive:
-    archive.extractall(base, filter="data")
+    archive.extractall(base)
 booster = xgboost.Booster()
 booster.load_model(base / "xgboost-model")
 version = base / "repository" / "fil" / "1"

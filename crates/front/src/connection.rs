@@ -16,10 +16,13 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     authority::Authority,
     egress::{Egress, is_aws_host},
+    patience::patient,
 };
 
 /// A client that sends its header more slowly than this is hung up on.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client that sends nothing more of a body for this long loses its request.
+const BODY_IDLE: Duration = Duration::from_secs(60);
 /// A TLS handshake inside a tunnel takes no longer.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Request line and headers together; AWS refuses past 8 KiB of headers, presigned URLs are longer than some.
@@ -91,7 +94,7 @@ impl Gate {
             }
         }
         let (parts, body) = request.into_parts();
-        let body = body.map_err(io::Error::other).boxed_unsync();
+        let body = patient(body, BODY_IDLE);
         let arrival = Arrival { peer, secure, network: self.network.clone() };
         self.kernel.serve(Request::from_parts(parts, body), arrival).await
     }

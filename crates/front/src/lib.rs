@@ -10,6 +10,7 @@ mod broker;
 mod connection;
 mod egress;
 mod listener;
+mod patience;
 
 pub use authority::{Authority, AuthorityError};
 pub use broker::Broker;

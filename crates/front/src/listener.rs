@@ -27,6 +27,22 @@ pub struct Front {
     open: Arc<AtomicUsize>,
 }
 
+/// One of the places for connections, given back however the connection ends.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(open: Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(open)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A bound listener.
 pub struct Listening {
     /// Where it listens, with the port that was picked.
@@ -78,8 +94,9 @@ impl Front {
             }
             let _nodelay = stream.set_nodelay(true);
             let (gate, acceptor, open, mut closing) = (Arc::clone(&self.gate), acceptor.clone(), Arc::clone(&self.open), closing.clone());
-            open.fetch_add(1, Ordering::Relaxed);
+            let place = Place::take(open);
             tokio::spawn(async move {
+                let _place = place;
                 let serve = async {
                     match acceptor {
                         None => gate.serve(stream, Some(peer.ip()), false).await,
@@ -94,7 +111,6 @@ impl Front {
                     () = serve => {}
                     _ = closing.wait_for(|closed| *closed) => {}
                 }
-                open.fetch_sub(1, Ordering::Relaxed);
             });
         }
     }

@@ -10,7 +10,10 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    sync::{Mutex, atomic::Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -94,14 +97,28 @@ struct Failure {
     error: AwsError,
 }
 
+/// Counts a request for as long as it is answered: also one whose client goes away, which drops the
+/// answer half made.
+struct Flight<'a>(&'a AtomicUsize);
+
+impl<'a> Flight<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Kernel {
     /// Answers a request. Never fails: an error is an answer.
     pub async fn serve(&self, request: Request<Body>, arrival: Arrival) -> Response<Body> {
-        let flight = &self.inner().in_flight;
-        flight.fetch_add(1, Ordering::Relaxed);
-        let response = self.answer(request, arrival).await;
-        flight.fetch_sub(1, Ordering::Relaxed);
-        response
+        let _flight = Flight::begin(&self.inner().in_flight);
+        self.answer(request, arrival).await
     }
 
     async fn answer(&self, request: Request<Body>, arrival: Arrival) -> Response<Body> {

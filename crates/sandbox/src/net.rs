@@ -14,6 +14,10 @@ use std::{
 
 use crate::sys;
 
+/// Libraries find their own address by asking for the route to this one (XGBoost's tracker, among others). Without
+/// any route that fails; as an address of `lo` it leads nowhere but to the sandbox itself.
+const OWN_ADDRESS_PROBE: Ipv4Addr = Ipv4Addr::new(10, 255, 255, 255);
+
 /// What the server gets of a new network.
 pub struct Made {
     /// The namespace, for further hosts of the same job.
@@ -27,7 +31,7 @@ pub fn make(addresses: &[Ipv4Addr], listen: &[SocketAddr]) -> io::Result<Made> {
     sys::unshare(libc::CLONE_NEWNET)?;
     let socket = sys::tcp_socket(false)?;
     sys::interface_up(socket.as_fd(), "lo")?;
-    for (index, address) in addresses.iter().enumerate() {
+    for (index, address) in addresses.iter().chain([&OWN_ADDRESS_PROBE]).enumerate() {
         sys::interface_address(socket.as_fd(), &format!("lo:{index}"), *address)?;
     }
     let mut listeners = Vec::new();

@@ -56,7 +56,13 @@ impl World {
             .clock(Arc::clone(&clock) as _)
             .provide(Arc::clone(&fates))
             .service(&stand_ins());
-        for table in [crate::tagging::table(), crate::pipelines::table(), crate::registry::table(), crate::experiments::table(), crate::images::table()] {
+        for table in [
+            crate::tagging::table(),
+            crate::pipelines::table(),
+            crate::registry::table(),
+            crate::experiments::table(),
+            crate::images::table(),
+        ] {
             builder = builder.service(&table);
         }
         for reconciler in crate::pipelines::reconcilers() {

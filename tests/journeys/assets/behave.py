@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import time
@@ -31,6 +32,32 @@ def reach():
     print("found", json.dumps(found))
 
 
+def pry(data, port):
+    """What of the instance and of the host is within reach: result.json in the output."""
+    found = {"uid": os.getuid(), "processes": len([name for name in os.listdir("/proc") if name.isdigit()]), "open": [], "reached": []}
+    for path in (data, f"{data}/administrator.json", "/etc/shadow", "/root", "/proc/1/environ", "/proc/1/root/etc/shadow"):
+        try:
+            os.listdir(path) if os.path.isdir(path) else open(path, "rb").read(1)
+            found["open"].append(path)
+        except OSError:
+            pass
+    for host in ("127.0.0.1", "169.254.169.254"):
+        for number in (int(port), 80):
+            with socket.socket() as probe:
+                probe.settimeout(2)
+                if probe.connect_ex((host, number)) == 0:
+                    found["reached"].append(f"{host}:{number}")
+    for path in ("/usr/bin/planted", "/etc/planted", f"{os.path.dirname(os.__file__)}/planted.py"):
+        try:
+            open(path, "w").close()
+            found["open"].append(path)
+        except OSError:
+            pass
+    output = pathlib.Path("/opt/ml/processing/output")
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "result.json").write_text(json.dumps(found))
+
+
 def wait_for(bucket, key):
     """Fails until the object is there."""
     import boto3
@@ -56,4 +83,4 @@ def sleep(seconds="3600"):
 
 
 if __name__ == "__main__":
-    {"reach": reach, "wait_for": wait_for, "crash": crash, "eat": eat, "sleep": sleep}[sys.argv[1]](*sys.argv[2:])
+    {"reach": reach, "pry": pry, "wait_for": wait_for, "crash": crash, "eat": eat, "sleep": sleep}[sys.argv[1]](*sys.argv[2:])

@@ -46,7 +46,10 @@ async fn requests_that_the_kernel_answers() {
     ] {
         let answer = house.ask(&text).await;
         assert_eq!(answer.status, status, "{what}: {}", answer.body);
-        assert!(answer.body.contains("<Code>") && answer.head.contains("request-id") || answer.head.contains("requestid"), "{what}: {answer:?}");
+        assert!(
+            answer.body.contains("<Code>") && answer.head.contains("request-id") || answer.head.contains("requestid"),
+            "{what}: {answer:?}"
+        );
     }
     let head = house.ask("HEAD /bucket HTTP/1.1\r\nHost: s3.amazonaws.com\r\nConnection: close\r\n\r\n").await;
     assert!(head.status >= 400 && head.body.is_empty(), "{head:?}");

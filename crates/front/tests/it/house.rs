@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use tenantry_blob::Blobs;
 use tenantry_core::Result;
 use tenantry_front::{Authority, Broker, Egress, Front, Listening};
-use tenantry_kernel::{Access, BrokerHandle, BrokerSpec, Brokers, Checks, Cx, Kernel, NetworkOrigin, Operation, OperationRow, Permit, Reply};
+use tenantry_kernel::{
+    Access, BrokerHandle, BrokerSpec, Brokers, Checks, Cx, Kernel, NetworkOrigin, Operation, OperationRow, Permit, Reply,
+};
 use tenantry_store::{Memory, Store};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "what the tests share may panic as they do")]
 
 mod broker;
-mod house;
 mod hostile;
+mod house;
 mod listener;
 mod proxy;

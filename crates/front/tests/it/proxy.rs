@@ -33,8 +33,22 @@ async fn neighbours_are_not_reached() {
     let house = House::new(Egress::Open).await;
     // Something listens there, and on a port that may pass, if any may.
     for host in [
-        "127.0.0.1", "127.1.2.3", "localhost", "LOCALHOST", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]", "169.254.169.254",
-        "169.254.170.2", "[fe80::1]", "2130706433", "0x7f.1", "127.1", "224.0.0.1", "255.255.255.255",
+        "127.0.0.1",
+        "127.1.2.3",
+        "localhost",
+        "LOCALHOST",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "0.0.0.0",
+        "[::]",
+        "169.254.169.254",
+        "169.254.170.2",
+        "[fe80::1]",
+        "2130706433",
+        "0x7f.1",
+        "127.1",
+        "224.0.0.1",
+        "255.255.255.255",
     ] {
         for port in [80, 443] {
             let (status, _) = connect(house.dial().await, &format!("{host}:{port}")).await;
@@ -52,8 +66,15 @@ async fn neighbours_are_not_reached() {
 async fn plain_requests_are_not_forwarded_to_neighbours() {
     let house = House::new(Egress::Open).await;
     for url in [
-        "http://127.1.2.3/", "http://LOCALHOST/", "http://0.0.0.0/", "http://169.254.169.254/latest/meta-data/", "http://[fe80::1]/",
-        "http://2130706433/", "http://[::ffff:127.0.0.1]/", "http://example.com:22/", "http://example.com:4566/",
+        "http://127.1.2.3/",
+        "http://LOCALHOST/",
+        "http://0.0.0.0/",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://[fe80::1]/",
+        "http://2130706433/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://example.com:22/",
+        "http://example.com:4566/",
     ] {
         let answer = house.ask(&format!("GET {url} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
         assert!(matches!(answer.status, 403 | 502), "{url}: {} {}", answer.status, answer.body);

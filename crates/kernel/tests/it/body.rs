@@ -22,3 +22,15 @@ async fn no_more_than_the_limit_is_held() {
     }
     assert!(tenantry_kernel::collect(tenantry_kernel::full(vec![0; 11]), 10).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn a_client_that_goes_away_is_not_waited_for() {
+    let place = crate::place::Place::new().await;
+    let (_sender, body) = tenantry_kernel::channel(Some(10));
+    let request = hyper::Request::builder().method("POST").uri("/").header("host", "sts.amazonaws.com").body(body).unwrap();
+    let mut answer = Box::pin(place.kernel.serve(request, tenantry_kernel::Arrival::default()));
+    assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(answer.as_mut().poll(cx).is_pending())).await);
+    assert_eq!(place.kernel.in_flight(), 1);
+    drop(answer);
+    assert_eq!(place.kernel.in_flight(), 0);
+}

@@ -141,7 +141,11 @@ impl Place {
         let mut batch = Batch::new();
         batch.claim_unique("instance", "management-account", MANAGEMENT);
         for (id, parent) in [("r-root", ""), ("ou-a", "r-root")] {
-            let types = if parent.is_empty() { vec!["SERVICE_CONTROL_POLICY".to_owned(), "RESOURCE_CONTROL_POLICY".to_owned()] } else { Vec::new() };
+            let types = if parent.is_empty() {
+                vec!["SERVICE_CONTROL_POLICY".to_owned(), "RESOURCE_CONTROL_POLICY".to_owned()]
+            } else {
+                Vec::new()
+            };
             let unit = Unit {
                 id: id.to_owned(),
                 name: id.to_owned(),
@@ -169,7 +173,8 @@ impl Place {
         self.commit(batch).await;
         self.org_policy("p-all", "SERVICE_CONTROL_POLICY", ALL).await;
         let statement = json!([{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}]);
-        self.org_policy("p-rcp-all", "RESOURCE_CONTROL_POLICY", &json!({"Version": "2012-10-17", "Statement": statement}).to_string()).await;
+        self.org_policy("p-rcp-all", "RESOURCE_CONTROL_POLICY", &json!({"Version": "2012-10-17", "Statement": statement}).to_string())
+            .await;
     }
 
     pub async fn org_policy(&self, id: &str, of_type: &str, text: &str) {

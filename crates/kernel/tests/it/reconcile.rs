@@ -205,7 +205,11 @@ async fn a_step_without_end_is_ended_by_its_lease() {
 
 #[tokio::test(start_paused = true)]
 async fn the_loop_goes_on_past_panics_and_ends_when_told() {
-    let work = Scripted::new([("a-panics", Box::new(|_| Act::Panic) as Script), ("b-hangs", Box::new(|_| Act::TakeForever) as Script), ("c", done())]);
+    let work = Scripted::new([
+        ("a-panics", Box::new(|_| Act::Panic) as Script),
+        ("b-hangs", Box::new(|_| Act::TakeForever) as Script),
+        ("c", done()),
+    ]);
     let place = place(&work).await;
     let (close, closing) = tokio::sync::watch::channel(false);
     let kernel = place.kernel.clone();

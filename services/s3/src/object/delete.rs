@@ -95,15 +95,20 @@ struct One {
     etag: Option<String>,
 }
 
-/// Every key is checked before any is deleted; one that is denied denies the call. AWS would delete the
-/// others and name the denied ones: that needs a kernel that can be asked without failing the call.
+/// The call itself stands or falls with the first key that may be deleted (or with the first, where none
+/// may); every key is judged by itself before it goes.
 async fn resolve_many(cx: &Cx, input: &ManyInput) -> Result<Checks> {
     let objects = &input.delete.objects;
     if objects.is_empty() || objects.len() > MAX_KEYS {
         return Err(error::malformed_xml());
     }
     let bucket = Bucket::named(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
-    Ok(objects.iter().flat_map(|one| checks(cx, &bucket, &one.key, one.version_id.as_deref(), one.etag.as_deref())).collect())
+    for one in objects {
+        if one.refusal(cx, &bucket).await?.is_none() {
+            return Ok(one.checks(cx, &bucket).into_iter().collect());
+        }
+    }
+    Ok(objects.iter().take(1).flat_map(|one| one.checks(cx, &bucket)).collect())
 }
 
 async fn delete_many(cx: &Cx, permit: Permit<DeleteObjects>, input: ManyInput) -> Result<Reply> {
@@ -113,7 +118,17 @@ async fn delete_many(cx: &Cx, permit: Permit<DeleteObjects>, input: ManyInput) -
     let bucket = Bucket::permitted(cx, &permit, &input.bucket).await?;
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
     for several in input.delete.objects.chunks(TOGETHER) {
-        let (good, bad): (Vec<&One>, Vec<&One>) = several.iter().partition(|one| names::check_key(&one.key).is_ok());
+        let mut good = Vec::with_capacity(several.len());
+        for one in several {
+            let refused = match names::check_key(&one.key) {
+                Ok(()) => one.refusal(cx, &bucket).await?,
+                Err(malformed) => Some(malformed),
+            };
+            match refused {
+                None => good.push(one),
+                Some(refused) => errors.push(one.failed(&refused)),
+            }
+        }
         let targets: Vec<Target<'_>> = good.iter().map(|one| one.target()).collect();
         for (one, outcome) in good.iter().zip(remove_many(Hand::Call(cx), &bucket, &targets).await) {
             match outcome {
@@ -121,7 +136,6 @@ async fn delete_many(cx: &Cx, permit: Permit<DeleteObjects>, input: ManyInput) -
                 Err(refused) => errors.push(one.failed(&refused)),
             }
         }
-        errors.extend(bad.iter().filter_map(|one| names::check_key(&one.key).err().map(|refused| one.failed(&refused))));
     }
     let mut output = json!({});
     if !input.delete.quiet {
@@ -134,6 +148,20 @@ async fn delete_many(cx: &Cx, permit: Permit<DeleteObjects>, input: ManyInput) -
 }
 
 impl One {
+    fn checks(&self, cx: &Cx, bucket: &Bucket) -> Vec<Check> {
+        checks(cx, bucket, &self.key, self.version_id.as_deref(), self.etag.as_deref())
+    }
+
+    /// Why this key may not be deleted; `None` where it may.
+    async fn refusal(&self, cx: &Cx, bucket: &Bucket) -> Result<Option<AwsError>> {
+        for check in self.checks(cx, bucket) {
+            if let Some(refusal) = cx.refusal(&check).await? {
+                return Ok(Some(refusal));
+            }
+        }
+        Ok(None)
+    }
+
     fn target(&self) -> Target<'_> {
         let conditions = WriteIf { if_match: self.etag.clone(), if_none_match: None };
         Target { key: &self.key, id: self.version_id.as_deref(), conditions }

@@ -161,3 +161,19 @@ async fn public_access_is_blocked() {
     let nobody = world.user("nobody", &allow(json!("s3:ListAllMyBuckets"), json!("*"))).await;
     assert_eq!(code(world.call_as(&nobody, "GetObject", input("in/a")).await), "ok", "the owner's account is not the public");
 }
+
+#[tokio::test]
+async fn of_many_keys_only_the_allowed_are_deleted() {
+    let world = world().await;
+    world.put("data", "out/a", b"v").await;
+    let user = world.user("user", &allow(json!("s3:DeleteObject"), json!("arn:aws:s3:::data/in/*"))).await;
+    let many = |keys: &[&str]| {
+        let objects: Vec<Value> = keys.iter().map(|key| json!({ "Key": key })).collect();
+        json!({"Bucket": "data", "Delete": {"Objects": objects}})
+    };
+    let done = world.call_as(&user, "DeleteObjects", many(&["out/a", "in/a"])).await.unwrap().output;
+    assert_eq!(done["Deleted"], json!([{"Key": "in/a"}]));
+    assert_eq!((&done["Errors"][0]["Key"], &done["Errors"][0]["Code"]), (&json!("out/a"), &json!("AccessDenied")));
+    assert_eq!(&world.read("data", "out/a").await[..], b"v");
+    assert_eq!(code(world.call_as(&user, "DeleteObjects", many(&["out/a"])).await), "AccessDenied");
+}

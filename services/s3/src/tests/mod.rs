@@ -34,6 +34,7 @@ const ALL: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Acti
 pub(crate) struct World {
     pub kernel: Kernel,
     pub clock: Arc<ManualClock>,
+    pub store: Arc<Memory>,
     pub dir: PathBuf,
     pub admin: Caller,
     pub other: Caller,
@@ -51,8 +52,8 @@ impl World {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let dir = std::env::temp_dir().join(format!("tenantry-s3-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_795_356_377)));
-        let mut builder =
-            Kernel::builder(Arc::new(Memory::new()), Blobs::open(&dir).unwrap()).clock(clock.clone()).service(&crate::table());
+        let store = Arc::new(Memory::new());
+        let mut builder = Kernel::builder(store.clone(), Blobs::open(&dir).unwrap()).clock(clock.clone()).service(&crate::table());
         for reconciler in crate::reconcilers() {
             builder = builder.reconciler(reconciler);
         }
@@ -74,7 +75,7 @@ impl World {
         }
         let admin = user(&kernel, ONE, "admin", ALL).await;
         let other = user(&kernel, TWO, "admin", ALL).await;
-        Self { kernel, clock, dir, admin, other, region: Region::from("us-east-1") }
+        Self { kernel, clock, store, dir, admin, other, region: Region::from("us-east-1") }
     }
 
     /// A user of account one.

@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 use tenantry_core::AwsError;
+use tenantry_store::Fault;
 
 use super::{World, long_body, pieces};
 
@@ -312,4 +313,21 @@ async fn a_long_body_goes_through() {
     world.send("PutObject", json!({"Bucket": "big", "Key": "k"}), long_body(3_000_001)).await.unwrap();
     let (reply, bytes) = world.get(json!({"Bucket": "big", "Key": "k"})).await.unwrap();
     assert_eq!((bytes.len(), &reply.output["ContentLength"]), (3_000_001, &json!(3_000_001)));
+}
+
+#[tokio::test]
+async fn a_store_that_fails_loses_nothing_that_was_acknowledged() {
+    let world = World::new().await;
+    world.bucket("fault").await;
+    world.put("fault", "k", b"old").await;
+    world.store.inject(1, Fault::Before);
+    let failed = world.put_with(json!({"Bucket": "fault", "Key": "k"}), b"new").await.unwrap_err();
+    assert_eq!(failed.status, 500);
+    assert_eq!(&world.read("fault", "k").await[..], b"old");
+    // The bytes that no row came to name go with the next sweep.
+    world.put("fault", "k", b"newer").await;
+    world.clock.advance_secs(601);
+    world.kernel.settle().await.unwrap();
+    assert_eq!(world.blobs().len(), 1);
+    assert_eq!(&world.read("fault", "k").await[..], b"newer");
 }

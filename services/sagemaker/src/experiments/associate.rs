@@ -59,7 +59,10 @@ async fn disassociate(cx: &Cx, permit: Permit<DisassociateTrialComponent>, input
     let scope = permit.scope();
     let (association, trial, component) = named(cx, scope, &input).await?;
     if !associations(&cx.kernel, scope, OF_TRIAL, &trial).await?.iter().any(|one| one.component.to_lowercase() == component) {
-        return Err(not_found(format!("Trial component '{}' is not associated with trial '{}'.", association.component, association.trial)));
+        return Err(not_found(format!(
+            "Trial component '{}' is not associated with trial '{}'.",
+            association.component, association.trial
+        )));
     }
     let mut batch = Batch::new();
     association.delete(&mut batch, scope);

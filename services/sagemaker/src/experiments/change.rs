@@ -84,7 +84,8 @@ fn merge(document: &mut Map<String, Value>, input: &Value, member: &str, most: u
 }
 
 async fn delete_experiment(cx: &Cx, permit: Permit<DeleteExperiment>, input: Value) -> Result<Reply> {
-    delete(cx, permit.scope(), Noun::Experiment, &input, Noun::Trial.kind(), "Delete all trials associated with the experiment first.").await
+    delete(cx, permit.scope(), Noun::Experiment, &input, Noun::Trial.kind(), "Delete all trials associated with the experiment first.")
+        .await
 }
 
 async fn delete_trial(cx: &Cx, permit: Permit<DeleteTrial>, input: Value) -> Result<Reply> {

@@ -53,7 +53,14 @@ async fn component(cx: &Cx, permit: Permit<CreateTrialComponent>, input: Value) 
     create(cx, permit.scope(), Noun::Component, &input, Batch::new(), None).await
 }
 
-async fn create(cx: &Cx, scope: &tenantry_core::Scope, noun: Noun, input: &Value, mut batch: Batch, experiment: Option<String>) -> Result<Reply> {
+async fn create(
+    cx: &Cx,
+    scope: &tenantry_core::Scope,
+    noun: Noun,
+    input: &Value,
+    mut batch: Batch,
+    experiment: Option<String>,
+) -> Result<Reply> {
     let tags = tags_of(input, "Tags");
     tagging::checked(&tags)?;
     let name = text(input, &noun.name_member());

@@ -61,7 +61,8 @@ impl Nested {
         reach(document, &self.nested_property_name, &mut lists, true);
         // The filters may name the list again or only what is within an element.
         let prefix = format!("{}.", self.nested_property_name);
-        let within = |filter: &Filter| Filter { name: filter.name.strip_prefix(&prefix).unwrap_or(&filter.name).to_owned(), ..filter.clone() };
+        let within =
+            |filter: &Filter| Filter { name: filter.name.strip_prefix(&prefix).unwrap_or(&filter.name).to_owned(), ..filter.clone() };
         let filters: Vec<Filter> = self.filters.iter().map(within).collect();
         let elements = lists.into_iter().flat_map(|list| list.as_array().map_or_else(|| vec![list], |list| list.iter().collect()));
         elements.into_iter().any(|element| filters.iter().all(|filter| filter.holds(element)))
@@ -96,7 +97,9 @@ pub(super) fn reach<'a>(value: &'a Value, path: &str, found: &mut Vec<&'a Value>
             Value::Null => {}
             Value::Array(list) if !whole => list.iter().for_each(|element| reach(element, "", found, whole)),
             // The value of a trial component's parameter.
-            Value::Object(members) if members.len() == 1 && (members.contains_key("NumberValue") || members.contains_key("StringValue")) => {
+            Value::Object(members)
+                if members.len() == 1 && (members.contains_key("NumberValue") || members.contains_key("StringValue")) =>
+            {
                 found.extend(members.values());
             }
             value => found.push(value),
@@ -155,7 +158,9 @@ fn compare(value: &Value, wanted: &str) -> Option<Ordering> {
 
 /// Seconds of an instant; an offset may be missing.
 fn instant(text: &str) -> Option<f64> {
-    let time = Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}Z"))).or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")))?;
+    let time = Timestamp::parse(text)
+        .or_else(|| Timestamp::parse(&format!("{text}Z")))
+        .or_else(|| Timestamp::parse(&format!("{text}T00:00:00Z")))?;
     Some(time.millis() as f64 / 1000.0)
 }
 

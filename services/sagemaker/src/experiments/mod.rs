@@ -11,6 +11,7 @@ mod associate;
 mod change;
 mod create;
 mod filter;
+mod job;
 mod read;
 mod record;
 mod search;
@@ -21,6 +22,7 @@ mod track;
 
 use tenantry_kernel::OperationRow;
 
+pub use job::record_described;
 pub use track::{JobRun, check_config, record_job};
 
 /// The operations of this module.

@@ -110,7 +110,8 @@ async fn components(cx: &Cx, permit: Permit<ListTrialComponents>, input: ListInp
         let experiment = Noun::Experiment.require(kernel, scope, name).await?;
         let mut of_experiment = HashSet::new();
         for trial in kernel.store().list(&tenantry_store::List::of(Noun::Trial.kind(), scope).parent(&experiment.id)).await? {
-            of_experiment.extend(associations(kernel, scope, OF_TRIAL, &trial.id).await?.into_iter().map(|one| one.component.to_lowercase()));
+            of_experiment
+                .extend(associations(kernel, scope, OF_TRIAL, &trial.id).await?.into_iter().map(|one| one.component.to_lowercase()));
         }
         of = Some(match of {
             Some(of_trial) => of_trial.intersection(&of_experiment).cloned().collect(),

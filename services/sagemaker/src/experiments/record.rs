@@ -146,6 +146,12 @@ impl Entity {
             ("LastModifiedBy", Some(self.modified_by.clone())),
             ("Metrics", metrics),
         ]);
+        if noun == Noun::Component {
+            // Clients count on these being there.
+            for member in ["Parameters", "InputArtifacts", "OutputArtifacts"] {
+                document.insert(member.to_owned(), json!({}));
+            }
+        }
         document.extend(self.document.clone());
         document
     }

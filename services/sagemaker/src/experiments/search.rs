@@ -89,7 +89,8 @@ fn wrapped(member: &str, document: Value) -> Value {
 }
 
 fn visibility(conditions: &[Condition]) -> Expression {
-    let filter = |condition: &Condition| Filter { name: condition.key.clone().unwrap_or_default(), operator: None, value: condition.value.clone() };
+    let filter =
+        |condition: &Condition| Filter { name: condition.key.clone().unwrap_or_default(), operator: None, value: condition.value.clone() };
     Expression::all(conditions.iter().map(filter).collect())
 }
 

@@ -18,7 +18,13 @@ async fn experiments_trials_and_components() {
     let made = world.ok(&admin, "CreateExperiment", json!({"ExperimentName": "Churn", "Description": "d"})).await;
     assert_eq!(made["ExperimentArn"], "arn:aws:sagemaker:us-east-1:111122223333:experiment/churn");
     let error = world.refused(&admin, "CreateExperiment", json!({"ExperimentName": "churn"})).await;
-    assert_eq!((&*error.code, &*error.message), ("ValidationException", "Experiment names must be unique within an AWS account and region. Experiment with name (churn) already exists."));
+    assert_eq!(
+        (&*error.code, &*error.message),
+        (
+            "ValidationException",
+            "Experiment names must be unique within an AWS account and region. Experiment with name (churn) already exists."
+        )
+    );
     assert_eq!(world.refused(&admin, "CreateTrial", json!({"ExperimentName": "other", "TrialName": "t"})).await.code, "ResourceNotFound");
     world.ok(&admin, "CreateTrial", json!({"ExperimentName": "Churn", "TrialName": "T1"})).await;
     let component = json!({"TrialComponentName": "C1", "Parameters": {"a": {"NumberValue": 1.5}}, "StartTime": 1_700_000_000});
@@ -27,7 +33,10 @@ async fn experiments_trials_and_components() {
     let update = json!({"TrialComponentName": "C1", "Parameters": {"b": {"StringValue": "x"}}, "ParametersToRemove": ["a"], "Status": {"PrimaryStatus": "Completed"}});
     world.ok(&admin, "UpdateTrialComponent", update).await;
     let described = world.ok(&admin, "DescribeTrialComponent", json!({"TrialComponentName": "c1"})).await;
-    assert_eq!((&described["Parameters"], &described["Status"]["PrimaryStatus"]), (&json!({"b": {"StringValue": "x"}}), &json!("Completed")));
+    assert_eq!(
+        (&described["Parameters"], &described["Status"]["PrimaryStatus"]),
+        (&json!({"b": {"StringValue": "x"}}), &json!("Completed"))
+    );
     for (operation, filter, member) in [
         ("ListExperiments", json!({}), "ExperimentSummaries"),
         ("ListTrials", json!({"ExperimentName": "churn", "TrialComponentName": "C1"}), "TrialSummaries"),
@@ -36,15 +45,31 @@ async fn experiments_trials_and_components() {
     ] {
         assert_eq!(world.ok(&admin, operation, filter).await[member].as_array().unwrap().len(), 1, "{operation}");
     }
-    let found = search(&world, &admin, "ExperimentTrialComponent", json!([{"Name": "Parents.ExperimentName", "Operator": "Equals", "Value": "Churn"}])).await;
+    let found = search(
+        &world,
+        &admin,
+        "ExperimentTrialComponent",
+        json!([{"Name": "Parents.ExperimentName", "Operator": "Equals", "Value": "Churn"}]),
+    )
+    .await;
     assert_eq!(found[0]["TrialComponent"]["Parents"], json!([{"TrialName": "T1", "ExperimentName": "Churn"}]));
     assert_eq!(search(&world, &admin, "ExperimentTrial", json!([{"Name": "TrialName", "Value": "T1"}])).await.len(), 1);
-    assert_eq!(search(&world, &admin, "Experiment", json!([{"Name": "ExperimentName", "Operator": "Contains", "Value": "x"}])).await.len(), 0);
-    for (operation, name) in [("DeleteExperiment", json!({"ExperimentName": "Churn"})), ("DeleteTrial", json!({"TrialName": "T1"})), ("DeleteTrialComponent", json!({"TrialComponentName": "C1"}))] {
+    assert_eq!(
+        search(&world, &admin, "Experiment", json!([{"Name": "ExperimentName", "Operator": "Contains", "Value": "x"}])).await.len(),
+        0
+    );
+    for (operation, name) in [
+        ("DeleteExperiment", json!({"ExperimentName": "Churn"})),
+        ("DeleteTrial", json!({"TrialName": "T1"})),
+        ("DeleteTrialComponent", json!({"TrialComponentName": "C1"})),
+    ] {
         assert_eq!(world.refused(&admin, operation, name).await.code, "ValidationException", "{operation}");
     }
     world.ok(&admin, "DisassociateTrialComponent", json!({"TrialName": "T1", "TrialComponentName": "C1"})).await;
-    assert_eq!(world.refused(&admin, "DisassociateTrialComponent", json!({"TrialName": "T1", "TrialComponentName": "C1"})).await.code, "ResourceNotFound");
+    assert_eq!(
+        world.refused(&admin, "DisassociateTrialComponent", json!({"TrialName": "T1", "TrialComponentName": "C1"})).await.code,
+        "ResourceNotFound"
+    );
     world.ok(&admin, "DeleteTrialComponent", json!({"TrialComponentName": "C1"})).await;
     world.ok(&admin, "DeleteTrial", json!({"TrialName": "T1"})).await;
     world.ok(&admin, "DeleteExperiment", json!({"ExperimentName": "Churn"})).await;
@@ -84,8 +109,12 @@ async fn a_job_leaves_a_component_behind() {
         world.kernel.store().commit(batch).await.unwrap();
     }
     let described = world.ok(&admin, "DescribeTrialComponent", json!({"TrialComponentName": "Job-1-aws-training-job"})).await;
-    assert_eq!((&described["DisplayName"], &described["Source"]["SourceArn"], &described["Status"]["PrimaryStatus"]), (&json!("Training"), &json!(arn), &json!("Completed")));
-    let filters = json!([{"Name": "Parents.TrialName", "Value": "t"}, {"Name": "Metrics.train:rmse.Last", "Operator": "LessThan", "Value": "3"}]);
+    assert_eq!(
+        (&described["DisplayName"], &described["Source"]["SourceArn"], &described["Status"]["PrimaryStatus"]),
+        (&json!("Training"), &json!(arn), &json!("Completed"))
+    );
+    let filters =
+        json!([{"Name": "Parents.TrialName", "Value": "t"}, {"Name": "Metrics.train:rmse.Last", "Operator": "LessThan", "Value": "3"}]);
     assert_eq!(search(&world, &admin, "ExperimentTrialComponent", filters).await.len(), 1);
 
     // Without a trial the job gets its own.
@@ -121,6 +150,10 @@ async fn search_pages_and_visibility() {
     assert_eq!(world.refused(&tenant, "Search", json!({"Resource": "ModelPackageGroup"})).await.code, "AccessDeniedException");
     let own = json!({"Resource": "ModelPackageGroup", "VisibilityConditions": [{"Key": "Tags.TenantID", "Value": "t1"}]});
     assert_eq!(world.ok(&tenant, "Search", own).await["TotalHits"]["Value"], 6);
-    let suggestions = json!({"Resource": "ExperimentTrialComponent", "SuggestionQuery": {"PropertyNameQuery": {"PropertyNameHint": "para"}}});
-    assert_eq!(world.ok(&admin, "GetSearchSuggestions", suggestions).await["PropertyNameSuggestions"], json!([{"PropertyName": "Parameters"}]));
+    let suggestions =
+        json!({"Resource": "ExperimentTrialComponent", "SuggestionQuery": {"PropertyNameQuery": {"PropertyNameHint": "para"}}});
+    assert_eq!(
+        world.ok(&admin, "GetSearchSuggestions", suggestions).await["PropertyNameSuggestions"],
+        json!([{"PropertyName": "Parameters"}])
+    );
 }

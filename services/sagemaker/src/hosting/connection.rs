@@ -136,7 +136,11 @@ impl Connections {
                 }
                 Err(mut failed) => match failed.take_message() {
                     Some(unsent) if !fresh => request = unsent,
-                    _ => return Err(Unanswered::Broken(failed.into_error())),
+                    _ => {
+                        // Most likely the container has ended: what is kept leads nowhere either.
+                        self.clear();
+                        return Err(Unanswered::Broken(failed.into_error()));
+                    }
                 },
             }
         }

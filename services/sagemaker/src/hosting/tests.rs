@@ -121,18 +121,21 @@ impl Compute for Engine {
                 let (behaviour, works, changes, name) = (behaviour.clone(), Arc::clone(&works), Arc::clone(&changes), name.clone());
                 async move {
                     let (parts, body) = request.into_parts();
-                    let body = body.collect().await?.to_bytes();
+                    let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
                     match behaviour(parts.method.as_str(), parts.uri.path(), &body) {
                         Act::Answer(status, bytes) => {
                             let mut response = Response::new(Full::new(bytes));
                             *response.status_mut() = status.try_into().unwrap();
-                            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(response)
+                            if parts.uri.path() == "/close" {
+                                response.headers_mut().insert("connection", "close".parse().unwrap());
+                            }
+                            Ok(response)
                         }
                         Act::Hang => std::future::pending().await,
                         Act::Die => {
                             works.lock().unwrap().get_mut(&name).unwrap().1 = ended();
                             changes.send_modify(|n| *n += 1);
-                            Err("the container died".into())
+                            Err(std::io::Error::other("the container died"))
                         }
                     }
                 }
@@ -291,7 +294,8 @@ impl World {
     async fn invoke(&self, body: impl Into<Bytes>) -> Result<String> {
         let input = json!({"EndpointName": "E", "Body": "", "ContentType": "text/csv"});
         let region = Region::from("us-east-1");
-        let called = self.kernel.call_with(&caller(), &region, "sagemaker-runtime", "InvokeEndpoint", input, Some(full(body)));
+        let caller = caller();
+        let called = self.kernel.call_with(&caller, &region, "sagemaker-runtime", "InvokeEndpoint", input, Some(full(body)));
         let body = called.await?.body.unwrap();
         Ok(String::from_utf8_lossy(&collect(body, 64 << 20).await.unwrap().unwrap()).into_owned())
     }
@@ -403,7 +407,7 @@ async fn connections_are_used_again_and_answers_are_bounded() {
 
 #[tokio::test]
 async fn long_answers_are_streamed() {
-    let world = World::new(|_, _, _| ok(vec![b'x'; 3 << 20])).await;
+    let world = World::new(|_, path, _| if path == "/ping" { ok("") } else { ok(vec![b'x'; 3 << 20]) }).await;
     let (connections, name) = running(&world.engine, &world).await;
     let answer = connections.send(&name, post("/", ""), soon()).await.unwrap();
     let body = answer.stream(3 << 20, ()).await.unwrap();
@@ -412,14 +416,15 @@ async fn long_answers_are_streamed() {
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_was_closed_costs_no_request() {
+async fn a_connection_that_the_container_closes_costs_no_request() {
     let world = World::new(|_, _, body| ok(body.to_vec())).await;
     let (connections, name) = running(&world.engine, &world).await;
-    connections.send(&name, post("/", "a"), soon()).await.unwrap().read(10).await.unwrap();
-    connections.clear();
-    assert_eq!(connections.send(&name, post("/", "b"), soon()).await.unwrap().read(10).await.unwrap(), "b");
-    assert!(matches!(connections.send("nothing", post("/", "c"), soon()).await, Ok(_) | Err(Unanswered::Unreachable(_))));
-    connections.clear();
+    let before = world.engine.connections.load(Ordering::Relaxed);
+    for _ in 0..3 {
+        let answer = connections.send(&name, post("/close", "a"), soon()).await.unwrap();
+        assert_eq!(answer.read(10).await.unwrap(), "a");
+    }
+    assert_eq!(world.engine.connections.load(Ordering::Relaxed), before + 3);
     assert!(matches!(connections.send("nothing", post("/", "c"), soon()).await, Err(Unanswered::Unreachable(_))));
 }
 
@@ -476,9 +481,11 @@ async fn a_stopped_instance_answers_what_it_has_begun() {
     assert!(world.engine.names().await.is_empty() && !world.machinery.work.join(&instance.plan.id).exists());
 }
 
+type Names = Arc<Mutex<Vec<String>>>;
+
 /// A multi-model container with room for two models.
-fn room_for_two() -> (Arc<Mutex<Vec<String>>>, impl Fn(&str, &str, &[u8]) -> Act + Send + Sync + 'static) {
-    let loaded: Arc<Mutex<Vec<String>>> = Arc::default();
+fn room_for_two() -> (Names, impl Fn(&str, &str, &[u8]) -> Act + Send + Sync + 'static) {
+    let loaded = Names::default();
     let inside = Arc::clone(&loaded);
     let behave = move |method: &str, path: &str, body: &[u8]| {
         let mut loaded = inside.lock().unwrap();

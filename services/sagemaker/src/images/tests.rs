@@ -19,10 +19,15 @@ async fn images_and_versions() {
     let list = world.ok(&admin, "ListImageVersions", list).await["ImageVersions"].clone();
     assert_eq!(list.as_array().unwrap().iter().map(|v| v["Version"].as_u64().unwrap()).collect::<Vec<_>>(), [3, 2, 1]);
     let newest = world.ok(&admin, "DescribeImageVersion", json!({"ImageName": "Kernel"})).await;
-    assert_eq!((&newest["Version"], &newest["ContainerImage"], &newest["JobType"]), (&json!(3), &json!("repository:3"), &json!("NOTEBOOK_KERNEL")));
+    assert_eq!(
+        (&newest["Version"], &newest["ContainerImage"], &newest["JobType"]),
+        (&json!(3), &json!("repository:3"), &json!("NOTEBOOK_KERNEL"))
+    );
     let taken = json!({"ImageName": "Kernel", "Version": 1, "AliasesToAdd": ["v2"]});
     assert_eq!(world.refused(&admin, "UpdateImageVersion", taken).await.code, "ResourceInUse");
-    world.ok(&admin, "UpdateImageVersion", json!({"ImageName": "Kernel", "Alias": "v1", "AliasesToAdd": ["old"], "AliasesToDelete": ["v1"]})).await;
+    world
+        .ok(&admin, "UpdateImageVersion", json!({"ImageName": "Kernel", "Alias": "v1", "AliasesToAdd": ["old"], "AliasesToDelete": ["v1"]}))
+        .await;
     world.ok(&admin, "DeleteImageVersion", json!({"ImageName": "Kernel", "Alias": "old"})).await;
     assert_eq!(world.refused(&admin, "DescribeImageVersion", json!({"ImageName": "Kernel", "Version": 1})).await.code, "ResourceNotFound");
     assert_eq!(world.refused(&admin, "DeleteImageVersion", json!({"ImageName": "Kernel"})).await.code, "ValidationException");
@@ -30,7 +35,10 @@ async fn images_and_versions() {
     world.ok(&admin, "UpdateImage", json!({"ImageName": "Kernel", "DeleteProperties": ["DisplayName"], "Description": "d"})).await;
     let image = world.ok(&admin, "DescribeImage", json!({"ImageName": "kernel"})).await;
     assert_eq!((image.get("DisplayName"), &image["Description"], &image["ImageStatus"]), (None, &json!("d"), &json!("CREATED")));
-    assert_eq!(world.ok(&admin, "ListImages", json!({"SortBy": "IMAGE_NAME", "SortOrder": "ASCENDING"})).await["Images"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        world.ok(&admin, "ListImages", json!({"SortBy": "IMAGE_NAME", "SortOrder": "ASCENDING"})).await["Images"].as_array().unwrap().len(),
+        1
+    );
     world.ok(&admin, "DeleteImage", json!({"ImageName": "Kernel"})).await;
     assert_eq!(world.refused(&admin, "ListImageVersions", json!({"ImageName": "Kernel"})).await.code, "ResourceNotFound");
 }

@@ -155,7 +155,9 @@ async fn delete(cx: &Cx, permit: Permit<DeleteImageVersion>, input: VersionInput
     batch.require(IMAGE, permit.scope(), &*row.parent, Expect::Present);
     batch.delete(VERSION, permit.scope(), &*row.id, Expect::Version(row.version));
     match cx.commit(batch).await {
-        Err(CommitError::Conflict { .. } | CommitError::NotFound { .. }) => Err(in_use(format!("{} is being changed. Try again.", record.arn))),
+        Err(CommitError::Conflict { .. } | CommitError::NotFound { .. }) => {
+            Err(in_use(format!("{} is being changed. Try again.", record.arn)))
+        }
         done => done.map(|()| Reply::empty()).map_err(Into::into),
     }
 }

@@ -199,14 +199,18 @@ impl Mover {
     /// What S3 says; the disk.
     pub async fn put(&self, at: &S3Uri, file: File, length: u64) -> Result<(), TransferError> {
         if length > MAX_PUT {
-            return self.put_parts(at, file, length).await;
+            return self.put_parts(at, file, length, PART).await;
         }
         let input = json!({"Bucket": at.bucket, "Key": at.key, "ContentLength": length});
         self.call(at, "PutObject", input, Some(stream(file, 0, length))).await?;
         Ok(())
     }
 
-    async fn put_parts(&self, at: &S3Uri, file: File, length: u64) -> Result<(), TransferError> {
+    /// The same in parts of so many bytes, by a multipart upload that is taken back when it fails.
+    ///
+    /// # Errors
+    /// What S3 says; the disk.
+    pub(super) async fn put_parts(&self, at: &S3Uri, file: File, length: u64, part_length: u64) -> Result<(), TransferError> {
         let named = json!({"Bucket": at.bucket, "Key": at.key});
         let with = |more: Value| {
             let mut input = named.clone();
@@ -217,10 +221,10 @@ impl Mover {
         let upload = made["UploadId"].clone();
         let parts = async {
             let mut parts = Vec::new();
-            for number in 0..length.div_ceil(PART) {
-                let part = PART.min(length - number * PART);
+            for number in 0..length.div_ceil(part_length) {
+                let part = part_length.min(length - number * part_length);
                 let input = with(json!({"UploadId": upload, "PartNumber": number + 1, "ContentLength": part}));
-                let put = self.call(at, "UploadPart", input, Some(stream(file.try_clone()?, number * PART, part))).await?;
+                let put = self.call(at, "UploadPart", input, Some(stream(file.try_clone()?, number * part_length, part))).await?;
                 parts.push(json!({"PartNumber": number + 1, "ETag": put.output["ETag"]}));
             }
             Ok::<_, TransferError>(parts)

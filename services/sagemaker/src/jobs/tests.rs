@@ -1,359 +1,13 @@
-//! Jobs from Create to their end, over a store in memory, an engine that follows a script, and an S3 of a few lines.
+//! Jobs from Create to their end.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+mod world;
 
-use serde_json::{Map, Value, json};
-use tenantry_blob::Blobs;
-use tenantry_compute::{BoxFuture, Compute, ComputeError, Duplex, HostCapacity, HostState, Images, LogLine, Network, WorkStatus, Workload};
-use tenantry_core::{AccountId, Arn, AwsError, Region, Result, Scope, Timestamp};
-use tenantry_kernel::{
-    Access, BrokerHandle, BrokerSpec, Brokers, Caller, Checks, Cx, Kernel, Operation, OperationRow, Permit, Reply, collect,
-    directory::{Policies, Role, kind},
-    full, role_caller,
-};
-use tenantry_store::{Batch, Expect, Memory, Row, SeriesRead, Store};
-use tokio::sync::watch;
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
-use crate::Machinery;
-
-const ACCOUNT: &str = "123456789012";
-const ROLE: &str = "arn:aws:iam::123456789012:role/execution";
-
-/// Objects by `bucket/key`.
-#[derive(Default)]
-struct Objects(Mutex<BTreeMap<String, Vec<u8>>>);
-
-/// What the next workloads do.
-#[derive(Clone)]
-struct Script {
-    exit: i32,
-    oom: bool,
-    /// Waits to be stopped.
-    endless: bool,
-    /// Written below the mounts: path inside, content.
-    writes: Vec<(&'static str, &'static str)>,
-    prints: Vec<&'static str>,
-}
-
-impl Script {
-    fn exits(exit: i32) -> Self {
-        Self { exit, oom: false, endless: false, writes: Vec::new(), prints: Vec::new() }
-    }
-}
-
-struct Engine {
-    script: Mutex<Script>,
-    works: Mutex<BTreeMap<String, (Workload, WorkStatus)>>,
-    /// What was found in the mounts when each workload started: path inside to content.
-    seen: Mutex<Vec<BTreeMap<String, String>>>,
-    changes: watch::Sender<u64>,
-    starts: AtomicUsize,
-}
-
-fn ended(code: Option<i32>, oom: bool) -> HostState {
-    HostState::Exited { code, signal: if code.is_none() { Some(15) } else { None }, oom, cpu_millis: 0, max_rss_bytes: 0 }
-}
-
-fn gather(host: &Path, inside: &Path, into: &mut BTreeMap<String, String>) {
-    for entry in std::fs::read_dir(host).unwrap().flatten() {
-        let path = inside.join(entry.file_name());
-        if entry.path().is_dir() {
-            gather(&entry.path(), &path, into);
-        } else {
-            into.insert(path.display().to_string(), String::from_utf8_lossy(&std::fs::read(entry.path()).unwrap()).into_owned());
-        }
-    }
-}
-
-impl Compute for Engine {
-    fn start(&self, workload: Workload) -> BoxFuture<'_, std::result::Result<(), ComputeError>> {
-        Box::pin(async move {
-            let script = self.script.lock().unwrap().clone();
-            self.starts.fetch_add(1, Ordering::Relaxed);
-            let mut seen = BTreeMap::new();
-            for mount in workload.hosts.iter().flat_map(|host| &host.mounts) {
-                gather(&mount.host, &mount.target, &mut seen);
-            }
-            self.seen.lock().unwrap().push(seen);
-            for (path, content) in script.writes {
-                let mounts = &workload.hosts[0].mounts;
-                let mount = mounts
-                    .iter()
-                    .filter(|mount| Path::new(path).starts_with(&mount.target))
-                    .max_by_key(|m| m.target.as_os_str().len())
-                    .unwrap();
-                let at = mount.host.join(Path::new(path).strip_prefix(&mount.target).unwrap());
-                std::fs::create_dir_all(at.parent().unwrap()).unwrap();
-                std::fs::write(at, content).unwrap();
-            }
-            for text in script.prints {
-                let line = LogLine { workload: workload.name.clone(), host: 0, time: Timestamp::from_secs(1), text: text.into() };
-                workload.logs.as_ref().unwrap().send(line).await.unwrap();
-            }
-            let state = if script.endless { HostState::Running } else { ended(Some(script.exit), script.oom) };
-            let status = WorkStatus {
-                hosts: vec![state; workload.hosts.len()],
-                started: Timestamp::from_secs(1),
-                ended: (!script.endless).then_some(Timestamp::from_secs(2)),
-                timed_out: false,
-                stopped: false,
-                failure: None,
-                progress: None,
-            };
-            let name = workload.name.clone();
-            // The engine lets go of the log at the end.
-            let kept = Workload { logs: workload.logs.clone().filter(|_| script.endless), ..workload };
-            self.works.lock().unwrap().insert(name, (kept, status));
-            self.changes.send_modify(|n| *n += 1);
-            Ok(())
-        })
-    }
-    fn status(&self, name: &str) -> BoxFuture<'_, Option<WorkStatus>> {
-        let found = self.works.lock().unwrap().get(name).map(|(_, status)| status.clone());
-        Box::pin(async move { found })
-    }
-    fn stop(&self, name: &str, _: Duration) -> BoxFuture<'_, std::result::Result<(), ComputeError>> {
-        self.end(name, |status| status.stopped = true);
-        Box::pin(async { Ok(()) })
-    }
-    fn connect(&self, name: &str, _: usize) -> BoxFuture<'_, std::result::Result<Box<dyn Duplex>, ComputeError>> {
-        let name = name.to_owned();
-        Box::pin(async move { Err(ComputeError::Unknown(name)) })
-    }
-    fn forget(&self, name: &str) -> BoxFuture<'_, ()> {
-        self.works.lock().unwrap().remove(name);
-        Box::pin(async {})
-    }
-    fn names(&self) -> BoxFuture<'_, Vec<String>> {
-        let names = self.works.lock().unwrap().keys().cloned().collect();
-        Box::pin(async move { names })
-    }
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
-    }
-}
-
-impl Engine {
-    fn end(&self, name: &str, how: impl FnOnce(&mut WorkStatus)) {
-        if let Some((workload, status)) = self.works.lock().unwrap().get_mut(name) {
-            status.hosts.fill(ended(None, false));
-            status.ended = Some(Timestamp::from_secs(3));
-            workload.logs = None;
-            how(status);
-        }
-        self.changes.send_modify(|n| *n += 1);
-    }
-}
-
-struct Doors;
-struct Door;
-impl BrokerHandle for Door {}
-impl Brokers for Doors {
-    fn open(&self, _: BrokerSpec) -> std::io::Result<Box<dyn BrokerHandle>> {
-        Ok(Box::new(Door))
-    }
-}
-
-/// An operation of a test's S3.
-macro_rules! s3 {
-    ($name:ident, $handle:ident) => {
-        struct $name;
-        impl Operation for $name {
-            const SERVICE: &'static str = "s3";
-            const NAME: &'static str = stringify!($name);
-            const ACCESS: Access = Access::CallerOnly("a test's S3");
-            type Input = Map<String, Value>;
-            async fn resolve(_: &Cx, _: &Map<String, Value>) -> Result<Checks> {
-                Ok(Checks::none())
-            }
-            async fn handle(cx: &Cx, _: Permit<Self>, input: Map<String, Value>) -> Result<Reply> {
-                assert_eq!(cx.caller.principal.role_arn.as_deref(), Some(ROLE), "data moves as the execution role");
-                let text = |name: &str| input.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-                if text("Bucket") == "denied" {
-                    return Err(AwsError::new(403, "AccessDenied", "Access Denied"));
-                }
-                let objects = cx.kernel.provided::<Objects>().unwrap();
-                $handle(cx, &objects, text("Bucket"), text("Key"), text("Prefix")).await
-            }
-        }
-    };
-}
-s3!(ListObjectsV2, list);
-s3!(GetObject, get);
-s3!(PutObject, put);
-
-async fn list(_: &Cx, objects: &Objects, bucket: String, _: String, prefix: String) -> Result<Reply> {
-    let objects = objects.0.lock().unwrap();
-    let found = objects.iter().filter(|(name, _)| name.starts_with(&format!("{bucket}/{prefix}")));
-    let contents: Vec<_> = found.map(|(name, bytes)| json!({"Key": &name[bucket.len() + 1..], "Size": bytes.len()})).collect();
-    Ok(Reply::new(json!({"Contents": contents, "IsTruncated": false})))
-}
-
-async fn get(_: &Cx, objects: &Objects, bucket: String, key: String, _: String) -> Result<Reply> {
-    let bytes = objects.0.lock().unwrap().get(&format!("{bucket}/{key}")).cloned();
-    Ok(Reply::streaming(json!({}), full(bytes.ok_or_else(|| AwsError::new(404, "NoSuchKey", "The specified key does not exist."))?)))
-}
-
-async fn put(cx: &Cx, objects: &Objects, bucket: String, key: String, _: String) -> Result<Reply> {
-    let bytes = collect(cx.take_body().unwrap(), 1 << 20).await.unwrap().unwrap();
-    objects.0.lock().unwrap().insert(format!("{bucket}/{key}"), bytes.to_vec());
-    Ok(Reply::new(json!({"ETag": "x"})))
-}
-
-/// Tells directories apart. The former kernel of a restart holds its blobs still; nothing is in them.
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-
-/// A kernel with all that, and a role that may do everything.
-struct World {
-    kernel: Kernel,
-    engine: Arc<Engine>,
-    objects: Arc<Objects>,
-    store: Arc<Memory>,
-    dir: std::path::PathBuf,
-}
-
-impl World {
-    async fn new(script: Script) -> Self {
-        let dir = std::env::temp_dir().join(format!("tenantry-jobs-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-        let engine = Arc::new(Engine {
-            script: Mutex::new(script),
-            works: Mutex::default(),
-            seen: Mutex::default(),
-            changes: watch::Sender::new(0),
-            starts: AtomicUsize::new(0),
-        });
-        let store = Arc::new(Memory::new());
-        let mut batch = Batch::new();
-        let scope = Scope::global(ACCOUNT);
-        batch.put(Row::new(kind::ROLE, &scope, "execution", Timestamp::default()).with(&role()).unwrap(), Expect::Absent);
-        store.commit(batch).await.unwrap();
-        let objects = Arc::new(Objects::default());
-        for (name, content) in [
-            ("data/train/a.csv", "1,2"),
-            ("data/train/deep/b.csv", "3,4"),
-            ("data/code/script.py", "print()"),
-            ("data/ck/old", "checkpoint"),
-        ] {
-            objects.0.lock().unwrap().insert(name.into(), content.into());
-        }
-        let kernel = Self::compose(&dir, &store, &engine, &objects);
-        Self { kernel, engine, objects, store, dir }
-    }
-
-    /// As a server does when it starts: nothing of a former process is left.
-    fn compose(dir: &Path, store: &Arc<Memory>, engine: &Arc<Engine>, objects: &Arc<Objects>) -> Kernel {
-        drop(std::fs::remove_dir_all(dir.join("work")));
-        engine.works.lock().unwrap().clear();
-        let machinery = Arc::new(Machinery {
-            engine: Arc::clone(engine) as Arc<dyn Compute>,
-            images: Images::builtin().unwrap(),
-            host: HostCapacity { memory_bytes: 64 << 30, cpus: 8 },
-            work: dir.join("work"),
-            ca_bundle: dir.join("ca.pem"),
-        });
-        let s3 = [OperationRow::of::<ListObjectsV2>(), OperationRow::of::<GetObject>(), OperationRow::of::<PutObject>()];
-        let mut builder = Kernel::builder(
-            Arc::clone(store) as Arc<dyn Store>,
-            Blobs::open(dir.join(format!("blobs-{}", COUNT.fetch_add(1, Ordering::Relaxed)))).unwrap(),
-        )
-        .service(&super::table())
-        .service(&s3)
-        .brokers(Arc::new(Doors))
-        .provide(Arc::clone(&machinery))
-        .provide(Arc::clone(objects));
-        for reconciler in super::reconcilers(&machinery) {
-            builder = builder.reconciler(reconciler);
-        }
-        builder.build()
-    }
-
-    fn restart(&mut self) {
-        self.kernel = Self::compose(&self.dir, &self.store, &self.engine, &self.objects);
-    }
-
-    async fn call(&self, operation: &str, input: Value) -> Result<Value> {
-        let reply = self.kernel.call(&caller(), &Region::from("us-east-1"), "sagemaker", operation, input).await?;
-        let faults = tenantry_wire::check_output(tenantry_wire::service("sagemaker").unwrap().operation(operation).unwrap(), &reply.output);
-        assert!(faults.is_empty(), "{faults:?}");
-        Ok(reply.output)
-    }
-
-    async fn describe(&self, training: bool) -> Value {
-        let (operation, name) =
-            if training { ("DescribeTrainingJob", "TrainingJobName") } else { ("DescribeProcessingJob", "ProcessingJobName") };
-        self.call(operation, json!({name: "Job-1"})).await.unwrap()
-    }
-
-    /// Runs steps until the description satisfies; the bound is there to fail instead of hanging.
-    async fn until(&self, training: bool, satisfied: impl Fn(&Value) -> bool) -> Value {
-        for _ in 0..3000 {
-            self.kernel.settle().await.unwrap();
-            let found = self.describe(training).await;
-            if satisfied(&found) {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("never: {}", self.describe(training).await)
-    }
-
-    async fn over(&self, training: bool) -> Value {
-        let status = if training { "TrainingJobStatus" } else { "ProcessingJobStatus" };
-        let found = self.until(training, |found| matches!(found[status].as_str(), Some("Completed" | "Failed" | "Stopped"))).await;
-        // Cleaning up follows.
-        self.kernel.settle().await.unwrap();
-        found
-    }
-
-    fn object(&self, name: &str) -> Option<Vec<u8>> {
-        self.objects.0.lock().unwrap().get(name).cloned()
-    }
-
-    async fn log(&self, group: &str, created: &Value) -> Vec<String> {
-        let stream = format!("Job-1/algo-1-{}", created.as_f64().unwrap().floor() as i64);
-        let series = format!("logs/{ACCOUNT}/us-east-1/{group}\0{stream}");
-        let lines = self.store.series_read(&SeriesRead::behind(&series, 0, 100)).await.unwrap();
-        lines.into_iter().map(|line| line.text).collect()
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.dir));
-    }
-}
-
-fn role() -> Role {
-    let allow = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
-    Role {
-        id: "AROAEXAMPLEEXAMPLE000".into(),
-        name: "execution".into(),
-        path: "/".into(),
-        arn: Arn::parse(ROLE).unwrap(),
-        created: Timestamp::default(),
-        description: String::new(),
-        trust: r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"sagemaker.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#.into(),
-        trusted_ids: BTreeMap::new(),
-        max_session: 3600,
-        policies: Policies { inline: BTreeMap::from([("all".to_owned(), allow.to_owned())]), attached: Vec::new() },
-        boundary: None,
-        tags: Vec::new(),
-        last_used: None,
-        linked_service: None,
-    }
-}
-
-fn caller() -> Caller {
-    role_caller(&role(), &AccountId::from(ACCOUNT), "tester")
-}
+use serde_json::{Value, json};
+use tenantry_compute::{Compute, Network};
+use tenantry_core::Region;
+use world::{ROLE, Script, World, caller, gather};
 
 fn training() -> Value {
     json!({
@@ -647,6 +301,62 @@ async fn refused_at_create() {
         let error = world.call("CreateProcessingJob", request).await.unwrap_err();
         assert!(error.code == "ValidationException" && error.message.contains(part), "{error}");
     }
+}
+
+#[tokio::test]
+async fn policies_see_what_a_job_asks_for() {
+    let world = World::new(Script::exits(0)).await;
+    let deny =
+        |action: &str, condition: &str| format!(r#"{{"Effect":"Deny","Action":"{action}","Resource":"*","Condition":{{{condition}}}}}"#);
+    let create = |condition: &str| deny("sagemaker:CreateTrainingJob", condition);
+    let tagged = with(training(), "/Tags", json!([{"Key": "team", "Value": "blue"}]));
+    let keyed = with(training(), "/ResourceConfig/VolumeKmsKeyId", json!("alias/volume"));
+    for (statement, request) in [
+        (create(r#""Null":{"sagemaker:VpcSubnets":"true","sagemaker:VpcSecurityGroupIds":"true"}"#), training()),
+        (create(r#""ForAnyValue:StringLike":{"sagemaker:InstanceTypes":"ml.m5.*"}"#), training()),
+        (create(r#""BoolIfExists":{"sagemaker:NetworkIsolation":"false"}"#), training()),
+        (create(r#""Null":{"sagemaker:OutputKmsKey":"true"}"#), training()),
+        (create(r#""StringEquals":{"sagemaker:VolumeKmsKey":"alias/volume"}"#), keyed),
+        (create(r#""StringEquals":{"aws:RequestTag/team":"blue"}"#), tagged.clone()),
+        (deny("sagemaker:AddTags", r#""StringEquals":{"sagemaker:TaggingAction":"CreateTrainingJob"}"#), tagged),
+        (deny("iam:PassRole", r#""StringEquals":{"iam:PassedToService":"sagemaker.amazonaws.com"}"#), training()),
+    ] {
+        let error = world.call_denied(&statement, "CreateTrainingJob", request).await;
+        assert_eq!(error.code, "AccessDeniedException", "{statement}: {error}");
+    }
+    let within = with(training(), "/VpcConfig", json!({"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}));
+    let statement = create(r#""Null":{"sagemaker:VpcSubnets":"true","sagemaker:VpcSecurityGroupIds":"true"}"#);
+    let error = world.call_denied(&statement, "CreateTrainingJob", within).await;
+    assert_eq!(error.code, "ValidationException", "allowed, and then refused: {error}");
+    let network = with(processing(), "/NetworkConfig", json!({"EnableNetworkIsolation": true}));
+    let statement = deny("sagemaker:CreateProcessingJob", r#""Bool":{"sagemaker:NetworkIsolation":"true"}"#);
+    assert_eq!(world.call_denied(&statement, "CreateProcessingJob", network).await.code, "AccessDeniedException");
+}
+
+#[tokio::test]
+async fn large_files_go_in_parts() {
+    let world = World::new(Script::exits(0)).await;
+    std::fs::create_dir_all(&world.dir).unwrap();
+    let path = world.dir.join("large");
+    std::fs::write(&path, "0123456789").unwrap();
+    let mover = super::data::Mover::new(world.kernel.clone(), caller(), Region::from("us-east-1"));
+    let put = async |key: &str| {
+        let at = super::uri::S3Uri::parse(&format!("s3://results/{key}")).unwrap();
+        mover.put_parts(&at, std::fs::File::open(&path).unwrap(), 10, 4).await
+    };
+    put("large").await.unwrap();
+    assert_eq!(world.object("results/large").as_deref(), Some(&b"0123456789"[..]));
+    assert!(put("fails").await.is_err());
+    assert!(!world.objects.0.lock().unwrap().keys().any(|name| name.contains("fails")), "taken back");
+}
+
+#[tokio::test]
+async fn a_model_can_be_stored_as_files() {
+    let world = World::new(Script { writes: vec![("/opt/ml/model/deep/m", "weights")], ..Script::exits(0) }).await;
+    world.call("CreateTrainingJob", with(training(), "/OutputDataConfig/CompressionType", json!("NONE"))).await.unwrap();
+    let found = world.over(true).await;
+    assert_eq!(found["ModelArtifacts"]["S3ModelArtifacts"], "s3://results/models/Job-1/output/model/");
+    assert_eq!(world.object("results/models/Job-1/output/model/deep/m").as_deref(), Some(&b"weights"[..]));
 }
 
 #[tokio::test]

@@ -85,7 +85,8 @@ impl<'a> Role<'a> {
     /// the role may not: the execution goes on without them.
     pub(super) async fn experiment(&self, run: &Loaded) -> Result<()> {
         let Some((experiment, trial)) = run.record.experiment.as_ref().filter(|_| !run.record.no_experiment) else { return Ok(()) };
-        let first = run.state.steps().iter().all(|step| step.arn.is_none() || step.cache_source.is_some() || step.selective_source.is_some());
+        let first =
+            run.state.steps().iter().all(|step| step.arn.is_none() || step.cache_source.is_some() || step.selective_source.is_some());
         if !first {
             return Ok(());
         }
@@ -132,7 +133,8 @@ impl<'a> Role<'a> {
 
     /// Registers a model, in a new group where it is not there yet. Tags are the group's: versions have none.
     async fn register(&self, request: &mut Value) -> Result<Value> {
-        let group = request.get("ModelPackageGroupName").and_then(Value::as_str).filter(|name| !name.starts_with("arn:")).map(str::to_owned);
+        let group =
+            request.get("ModelPackageGroupName").and_then(Value::as_str).filter(|name| !name.starts_with("arn:")).map(str::to_owned);
         let tags = group.as_ref().and_then(|_| request.as_object_mut()?.shift_remove("Tags"));
         let result = self.call("CreateModelPackage", request.clone()).await;
         let (Some(group), Err(error)) = (group, &result) else { return result };
@@ -216,7 +218,8 @@ impl<'a> Role<'a> {
     }
 
     async fn object(&self, uri: &str, limit: usize) -> std::result::Result<String, String> {
-        let (bucket, key) = uri.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(|| format!("{uri} is not an S3 URI"))?;
+        let (bucket, key) =
+            uri.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).ok_or_else(|| format!("{uri} is not an S3 URI"))?;
         let request = json!({"Bucket": bucket, "Key": key});
         let reply = self.kernel.call(&self.caller, self.region, "s3", "GetObject", request).await;
         let reply = reply.map_err(|error| format!("{uri}: {}: {}", error.code, error.message))?;

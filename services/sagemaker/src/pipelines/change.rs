@@ -11,7 +11,13 @@ use super::{
     quota,
     record::{self, LAST_RUN, Parallelism, PipelineRecord, STATE, STEP_CACHE},
 };
-use crate::{author, error::{conflict, limit, validation}, names, operation::operation, tagging};
+use crate::{
+    author,
+    error::{conflict, limit, validation},
+    names,
+    operation::operation,
+    tagging,
+};
 
 /// Where a definition comes from: exactly one of these.
 #[derive(Deserialize)]
@@ -100,7 +106,10 @@ async fn create(cx: &Cx, permit: Permit<CreatePipeline>, input: CreateInput) -> 
         return repeated(cx, scope, &row, &input.client_request_token, &text).await;
     }
     if cx.kernel.store().count(names::PIPELINE, ByScope::Exact(scope), None).await? >= quota::PIPELINES {
-        return Err(limit(format!("The account-level service limit 'Number of pipelines' is {} Pipelines. Delete a pipeline first.", quota::PIPELINES)));
+        return Err(limit(format!(
+            "The account-level service limit 'Number of pipelines' is {} Pipelines. Delete a pipeline first.",
+            quota::PIPELINES
+        )));
     }
     let by = author::of(&cx.caller);
     let record = PipelineRecord {

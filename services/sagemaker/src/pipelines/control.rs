@@ -11,7 +11,12 @@ use super::{
     change::changed,
     record::{self, Loaded, Parallelism},
 };
-use crate::{author, error::{not_found, validation}, names, operation::operation};
+use crate::{
+    author,
+    error::{not_found, validation},
+    names,
+    operation::operation,
+};
 
 /// A lost race against the reconciler is run again so often.
 const RACES: usize = 20;

@@ -24,7 +24,7 @@ const ROUNDS: usize = 25;
 /// How soon running jobs are looked at again after something happened.
 const SOON: Duration = Duration::from_millis(250);
 /// How seldom they are looked at while nothing happens.
-const SELDOM: Duration = Duration::from_secs(3);
+const SELDOM: Duration = Duration::from_secs(2);
 
 /// Drives executions.
 pub(super) struct Driver;
@@ -75,14 +75,20 @@ async fn drive(kernel: &Kernel, key: &str) -> Result<Next> {
 fn pause(run: &Loaded, now: Timestamp) -> Duration {
     let millis = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap_or(0));
     let quiet = millis(now.millis() - run.state_row.updated.millis());
-    let look = (quiet / 8).clamp(SOON, SELDOM);
+    let look = (quiet / 16).clamp(SOON, SELDOM);
     run.state.next_wake().map_or(look, |due| look.min(millis(due.millis() - now.millis())))
 }
 
 /// Does what is outstanding and looks after what runs.
 async fn observe(kernel: &Kernel, scope: &Scope, run: &mut Loaded) -> Result<Vec<Observation>> {
     let effects = run.state.outstanding(&run.definition);
-    let running: Vec<_> = run.state.steps().iter().filter(|step| step.status() == StepStatus::Executing && step.kind != StepKind::Condition).cloned().collect();
+    let running: Vec<_> = run
+        .state
+        .steps()
+        .iter()
+        .filter(|step| step.status() == StepStatus::Executing && step.kind != StepKind::Condition)
+        .cloned()
+        .collect();
     let mut seen = Vec::new();
     if effects.is_empty() && running.is_empty() {
         return Ok(seen);
@@ -129,7 +135,9 @@ async fn observe(kernel: &Kernel, scope: &Scope, run: &mut Loaded) -> Result<Vec
     for step in running {
         match &role {
             Ok(role) => seen.extend(role.poll(run, &step.name, step.kind, step.attempt).await),
-            Err(reason) => seen.push(Observation::StepFailed { step: step.name, attempt: step.attempt, reason: reason.clone(), kind: None }),
+            Err(reason) => {
+                seen.push(Observation::StepFailed { step: step.name, attempt: step.attempt, reason: reason.clone(), kind: None })
+            }
         }
     }
     Ok(seen)
@@ -140,7 +148,15 @@ fn cache_id(pipeline: &str, key: &str) -> String {
 }
 
 /// Looks for an earlier run of a step.
-async fn look_up(kernel: &Kernel, scope: &Scope, run: &Loaded, step: String, attempt: u32, key: &str, expire_after_secs: Option<u64>) -> Result<Observation> {
+async fn look_up(
+    kernel: &Kernel,
+    scope: &Scope,
+    run: &Loaded,
+    step: String,
+    attempt: u32,
+    key: &str,
+    expire_after_secs: Option<u64>,
+) -> Result<Observation> {
     let row = kernel.store().get(STEP_CACHE, scope, &cache_id(&run.row.parent, key)).await?;
     let Some(found) = row.map(|row| row.body::<CachedRun>()).transpose()? else { return Ok(Observation::CacheMiss { step, attempt }) };
     let age = kernel.now().secs().saturating_sub(found.ended.secs());

@@ -140,7 +140,9 @@ impl OfExecutionInput {
     /// A page of `all`; the token is the number of elements before it, which rise only at the end that is read last.
     fn page(&self, member: &str, mut all: Vec<Value>) -> Result<Reply> {
         let from = match &self.next_token {
-            Some(token) => token.strip_prefix("p-").and_then(|n| n.parse().ok()).ok_or_else(|| validation("The NextToken is not valid."))?,
+            Some(token) => {
+                token.strip_prefix("p-").and_then(|n| n.parse().ok()).ok_or_else(|| validation("The NextToken is not valid."))?
+            }
             None => 0_usize,
         };
         let mut page = all.split_off(from.min(all.len()));

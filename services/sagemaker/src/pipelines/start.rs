@@ -13,7 +13,12 @@ use super::{
     quota,
     record::{self, ExecutionRecord, LAST_RUN, Parallelism, PipelineRecord, STATE},
 };
-use crate::{author, error::{limit, validation}, names, operation::operation};
+use crate::{
+    author,
+    error::{limit, validation},
+    names,
+    operation::operation,
+};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -139,7 +144,15 @@ async fn room(cx: &Cx, scope: &Scope, pipeline: &str) -> Result<()> {
 }
 
 /// An execution of some steps, which takes the others from an earlier one: the one that is named, else the latest.
-async fn selecting(cx: &Cx, scope: &Scope, pipeline: &str, definition: &Definition, parameters: Bound, info: ExecutionInfo, config: &Value) -> Result<Execution> {
+async fn selecting(
+    cx: &Cx,
+    scope: &Scope,
+    pipeline: &str,
+    definition: &Definition,
+    parameters: Bound,
+    info: ExecutionInfo,
+    config: &Value,
+) -> Result<Execution> {
     let steps = config.get("SelectedSteps").and_then(Value::as_array);
     let steps: Vec<String> = steps.into_iter().flatten().filter_map(|step| step.get("StepName")?.as_str().map(str::to_owned)).collect();
     let id = match config.get("SourcePipelineExecutionArn").and_then(Value::as_str) {

@@ -77,7 +77,10 @@ async fn a_pipeline_is_created_changed_and_deleted() {
         "RoleArn": "arn:aws:iam::111122223333:role/admin"});
     let error = world.refused(&admin, "CreatePipeline", again.clone()).await;
     assert_eq!(error.code, "ValidationException");
-    assert!(error.message.contains("Pipeline names must be unique within an AWS account and region") && error.message.contains("already exists"));
+    assert!(
+        error.message.contains("Pipeline names must be unique within an AWS account and region")
+            && error.message.contains("already exists")
+    );
 
     // The same token is the same request.
     let mut twice = again.clone();
@@ -86,7 +89,10 @@ async fn a_pipeline_is_created_changed_and_deleted() {
 
     world.ok(&admin, "UpdatePipeline", json!({"PipelineName": "Tenant1-App", "PipelineDescription": "d", "ParallelismConfiguration": {"MaxParallelExecutionSteps": 2}})).await;
     let described = world.ok(&admin, "DescribePipeline", json!({"PipelineName": described["PipelineArn"]})).await;
-    assert_eq!((&described["PipelineDescription"], &described["ParallelismConfiguration"]["MaxParallelExecutionSteps"]), (&json!("d"), &json!(2)));
+    assert_eq!(
+        (&described["PipelineDescription"], &described["ParallelismConfiguration"]["MaxParallelExecutionSteps"]),
+        (&json!("d"), &json!(2))
+    );
     let list = world.ok(&admin, "ListPipelines", json!({"PipelineNamePrefix": "Tenant1", "MaxResults": 1})).await;
     assert_eq!(list["PipelineSummaries"].as_array().unwrap().len(), 1);
 
@@ -97,7 +103,10 @@ async fn a_pipeline_is_created_changed_and_deleted() {
     assert!(world.ok(&admin, "DescribePipeline", json!({"PipelineName": "tenant1-app"})).await["LastRunTime"].is_number());
     world.ok(&admin, "DeletePipeline", json!({"PipelineName": "tenant1-app", "ClientRequestToken": token()})).await;
     let error = world.refused(&admin, "DescribePipeline", json!({"PipelineName": "tenant1-app"})).await;
-    assert_eq!((&*error.code, &*error.message), ("ResourceNotFound", "Pipeline 'arn:aws:sagemaker:us-east-1:111122223333:pipeline/tenant1-app' does not exist."));
+    assert_eq!(
+        (&*error.code, &*error.message),
+        ("ResourceNotFound", "Pipeline 'arn:aws:sagemaker:us-east-1:111122223333:pipeline/tenant1-app' does not exist.")
+    );
     let error = world.refused(&admin, "DescribePipelineExecution", json!({"PipelineExecutionArn": execution})).await;
     assert_eq!(error.code, "ResourceNotFound");
 }
@@ -107,12 +116,26 @@ async fn bad_definitions_and_parameters_are_named() {
     let world = World::new();
     let admin = world.role("admin", ALL, &[]).await;
     let with = |text: String| json!({"PipelineName": "p", "PipelineDefinition": text, "ClientRequestToken": token(), "RoleArn": "arn:aws:iam::111122223333:role/admin"});
-    let cycle = |of: &str, on: &str| { let mut step = training(of); step["DependsOn"] = json!([on]); step };
-    for text in ["{".to_owned(), definition(&[json!({"Name": "x", "Type": "Nonsense", "Arguments": {}})]), definition(&[cycle("A", "B"), cycle("B", "A")])] {
+    let cycle = |of: &str, on: &str| {
+        let mut step = training(of);
+        step["DependsOn"] = json!([on]);
+        step
+    };
+    for text in [
+        "{".to_owned(),
+        definition(&[json!({"Name": "x", "Type": "Nonsense", "Arguments": {}})]),
+        definition(&[cycle("A", "B"), cycle("B", "A")]),
+    ] {
         let error = world.refused(&admin, "CreatePipeline", with(text.clone())).await;
         assert_eq!(error.code, "ValidationException", "{text}");
     }
-    let error = world.refused(&admin, "CreatePipeline", json!({"PipelineName": "p", "ClientRequestToken": token(), "RoleArn": "arn:aws:iam::111122223333:role/admin"})).await;
+    let error = world
+        .refused(
+            &admin,
+            "CreatePipeline",
+            json!({"PipelineName": "p", "ClientRequestToken": token(), "RoleArn": "arn:aws:iam::111122223333:role/admin"}),
+        )
+        .await;
     assert_eq!(error.code, "ValidationException");
     let other = json!({"PipelineName": "p", "PipelineDefinition": definition(&[training("T")]), "ClientRequestToken": token(), "RoleArn": "arn:aws:iam::999922223333:role/admin"});
     assert_eq!(world.refused(&admin, "CreatePipeline", other).await.message, "Cross-account pass role is not allowed.");
@@ -124,7 +147,10 @@ async fn bad_definitions_and_parameters_are_named() {
     world.ok(&admin, "CreatePipeline", from_s3).await;
     let given = |name: &str, value: &str| json!({"PipelineName": "p", "ClientRequestToken": token(), "PipelineParameters": [{"Name": name, "Value": value}]});
     assert_eq!(world.refused(&admin, "StartPipelineExecution", given("Nope", "1")).await.code, "ValidationException");
-    assert_eq!(world.refused(&admin, "StartPipelineExecution", json!({"PipelineName": "q", "ClientRequestToken": token()})).await.code, "ResourceNotFound");
+    assert_eq!(
+        world.refused(&admin, "StartPipelineExecution", json!({"PipelineName": "q", "ClientRequestToken": token()})).await.code,
+        "ResourceNotFound"
+    );
 }
 
 #[tokio::test]
@@ -135,7 +161,11 @@ async fn tenants_start_only_what_is_tagged_theirs() {
         "Resource":"arn:aws:sagemaker:*:*:pipeline/${aws:PrincipalTag/TenantID}-*",
         "Condition":{"StringEquals":{"aws:ResourceTag/TenantID":"${aws:PrincipalTag/TenantID}"}}}]}"#;
     let tenant = world.role("tenant", abac, &[("TenantID", "tenant1")]).await;
-    for (name, tags) in [("tenant1-a", json!([{"Key": "TenantID", "Value": "tenant1"}])), ("tenant1-x", json!([{"Key": "TenantID", "Value": "tenant2"}])), ("tenant2-a", json!([]))] {
+    for (name, tags) in [
+        ("tenant1-a", json!([{"Key": "TenantID", "Value": "tenant1"}])),
+        ("tenant1-x", json!([{"Key": "TenantID", "Value": "tenant2"}])),
+        ("tenant2-a", json!([])),
+    ] {
         let request = json!({"PipelineName": name, "PipelineDefinition": definition(&[training("T")]), "ClientRequestToken": token(),
             "RoleArn": "arn:aws:iam::111122223333:role/admin", "Tags": tags});
         world.ok(&admin, "CreatePipeline", request).await;
@@ -144,7 +174,12 @@ async fn tenants_start_only_what_is_tagged_theirs() {
     for name in ["tenant1-x", "tenant2-a", "tenant1-unknown"] {
         let error = world.refused(&tenant, "StartPipelineExecution", json!({"PipelineName": name, "ClientRequestToken": token()})).await;
         assert_eq!(error.code, "AccessDeniedException");
-        assert_eq!(error.message, format!("User: arn:aws:sts::111122223333:assumed-role/tenant/session is not authorized to perform: sagemaker:StartPipelineExecution on resource: arn:aws:sagemaker:us-east-1:111122223333:pipeline/{name} because no identity-based policy allows the sagemaker:StartPipelineExecution action"));
+        assert_eq!(
+            error.message,
+            format!(
+                "User: arn:aws:sts::111122223333:assumed-role/tenant/session is not authorized to perform: sagemaker:StartPipelineExecution on resource: arn:aws:sagemaker:us-east-1:111122223333:pipeline/{name} because no identity-based policy allows the sagemaker:StartPipelineExecution action"
+            )
+        );
     }
 }
 
@@ -153,7 +188,12 @@ async fn the_whole_way_to_a_registered_model() {
     let world = World::new();
     let admin = world.role("admin", ALL, &[]).await;
     create(&world, &admin, "Abalone", "admin", &[training("Train"), evaluate(), gate("Abalone-Group")]).await;
-    world.fates.objects.lock().unwrap().insert("bucket/evaluation/evaluation.json".to_owned(), json!({"metrics": {"mse": {"value": 4.5}}}).to_string());
+    world
+        .fates
+        .objects
+        .lock()
+        .unwrap()
+        .insert("bucket/evaluation/evaluation.json".to_owned(), json!({"metrics": {"mse": {"value": 4.5}}}).to_string());
     let arn = start(&world, &admin, "abalone").await;
     world.pass(5).await;
     let all = steps(&world, &admin, &arn).await;
@@ -171,11 +211,19 @@ async fn the_whole_way_to_a_registered_model() {
     world.ok(&admin, "DescribeTrial", json!({"TrialName": arn.rsplit('/').next()})).await;
 
     // A worse model takes the other branch, and a Fail step is its reason.
-    world.fates.objects.lock().unwrap().insert("bucket/evaluation/evaluation.json".to_owned(), json!({"metrics": {"mse": {"value": 7}}}).to_string());
+    world
+        .fates
+        .objects
+        .lock()
+        .unwrap()
+        .insert("bucket/evaluation/evaluation.json".to_owned(), json!({"metrics": {"mse": {"value": 7}}}).to_string());
     let arn = start(&world, &admin, "abalone").await;
     world.pass(5).await;
     let execution = world.ok(&admin, "DescribePipelineExecution", json!({"PipelineExecutionArn": arn})).await;
-    assert_eq!((&execution["PipelineExecutionStatus"], &execution["FailureReason"]), (&json!("Failed"), &json!("the model is not good enough")));
+    assert_eq!(
+        (&execution["PipelineExecutionStatus"], &execution["FailureReason"]),
+        (&json!("Failed"), &json!("the model is not good enough"))
+    );
     let list = world.ok(&admin, "ListPipelineExecutions", json!({"PipelineName": "abalone", "SortBy": "PipelineExecutionArn"})).await;
     assert_eq!(list["PipelineExecutionSummaries"].as_array().unwrap().len(), 2);
     let parameters = world.ok(&admin, "ListPipelineParametersForExecution", json!({"PipelineExecutionArn": arn})).await;
@@ -194,7 +242,12 @@ async fn the_role_of_the_pipeline_decides() {
     assert_eq!(status(&world, &admin, &arn).await, "Failed");
     let reason = steps(&world, &admin, &arn).await[0]["FailureReason"].as_str().unwrap().to_owned();
     let job = reason.split("training-job/").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
-    assert_eq!(reason, format!("ClientError: Failed to invoke sagemaker:CreateTrainingJob. Error Details: User: arn:aws:sts::111122223333:assumed-role/weak/SageMaker is not authorized to perform: sagemaker:CreateTrainingJob on resource: arn:aws:sagemaker:{REGION}:111122223333:training-job/{job} because no identity-based policy allows the sagemaker:CreateTrainingJob action"));
+    assert_eq!(
+        reason,
+        format!(
+            "ClientError: Failed to invoke sagemaker:CreateTrainingJob. Error Details: User: arn:aws:sts::111122223333:assumed-role/weak/SageMaker is not authorized to perform: sagemaker:CreateTrainingJob on resource: arn:aws:sagemaker:{REGION}:111122223333:training-job/{job} because no identity-based policy allows the sagemaker:CreateTrainingJob action"
+        )
+    );
     assert_eq!(world.jobs().await, 0);
 
     // Nobody to act as is a reason too.
@@ -298,7 +351,12 @@ async fn run_with(fault: Option<(u64, Fault)>) -> u64 {
     let world = World::new();
     let admin = world.role("admin", ALL, &[]).await;
     create(&world, &admin, "p", "admin", &[training("Train"), evaluate(), gate("g")]).await;
-    world.fates.objects.lock().unwrap().insert("bucket/evaluation/evaluation.json".to_owned(), json!({"metrics": {"mse": {"value": 1}}}).to_string());
+    world
+        .fates
+        .objects
+        .lock()
+        .unwrap()
+        .insert("bucket/evaluation/evaluation.json".to_owned(), json!({"metrics": {"mse": {"value": 1}}}).to_string());
     let arn = start(&world, &admin, "p").await;
     let before = world.store.commits();
     if let Some((nth, fault)) = fault {

@@ -89,7 +89,9 @@ async fn delete(cx: &Cx, permit: Permit<DeleteModelPackageGroup>, input: GroupIn
     batch.set_tags(arn.as_str(), Vec::new());
     match cx.commit(batch).await {
         Err(CommitError::NotEmpty { .. }) => Err(conflict("Model Package Group contains Model Packages and cannot be deleted.")),
-        Err(CommitError::Conflict { .. }) => Err(conflict("Model Package Group was changed by another request at the same time. Try again.")),
+        Err(CommitError::Conflict { .. }) => {
+            Err(conflict("Model Package Group was changed by another request at the same time. Try again."))
+        }
         done => done.map(|()| Reply::empty()).map_err(Into::into),
     }
 }

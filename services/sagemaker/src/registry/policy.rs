@@ -16,7 +16,11 @@ use tenantry_policy::{Policy, PolicyKind, PrincipalName};
 use tenantry_store::{Batch, CommitError, Expect, Row};
 
 use super::record::{self, no_group};
-use crate::{error::{conflict, validation}, names, operation::operation};
+use crate::{
+    error::{conflict, validation},
+    names,
+    operation::operation,
+};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -38,7 +42,8 @@ async fn put(cx: &Cx, permit: Permit<PutModelPackageGroupPolicy>, input: PolicyI
     let arn = record::group_arn(cx, &input.model_package_group_name)?;
     let group = record::group(cx, scope, &arn).await?;
     let text = input.resource_policy.unwrap_or_default();
-    let policy = Policy::parse(&text, PolicyKind::Resource).map_err(|fault| validation(format!("Invalid resource policy: {}", fault.message)))?;
+    let policy =
+        Policy::parse(&text, PolicyKind::Resource).map_err(|fault| validation(format!("Invalid resource policy: {}", fault.message)))?;
     let mut principal_ids = BTreeMap::new();
     for name in policy.principals() {
         if let Some((arn, id)) = bound(cx, name).await? {

@@ -12,10 +12,16 @@ async fn versions_are_registered_approved_and_listed() {
     let world = World::new();
     let admin = world.role("admin", ALL, &[]).await;
     let error = world.refused(&admin, "DescribeModelPackageGroup", json!({"ModelPackageGroupName": "Churn"})).await;
-    assert_eq!((&*error.code, &*error.message), ("ValidationException", "ModelPackageGroup arn:aws:sagemaker:us-east-1:111122223333:model-package-group/churn does not exist."));
+    assert_eq!(
+        (&*error.code, &*error.message),
+        ("ValidationException", "ModelPackageGroup arn:aws:sagemaker:us-east-1:111122223333:model-package-group/churn does not exist.")
+    );
     assert_eq!(world.refused(&admin, "CreateModelPackage", package("Churn")).await.code, "ValidationException");
     world.ok(&admin, "CreateModelPackageGroup", json!({"ModelPackageGroupName": "Churn", "Tags": [{"Key": "k", "Value": "v"}]})).await;
-    assert_eq!(world.refused(&admin, "CreateModelPackageGroup", json!({"ModelPackageGroupName": "churn"})).await.code, "ValidationException");
+    assert_eq!(
+        world.refused(&admin, "CreateModelPackageGroup", json!({"ModelPackageGroupName": "churn"})).await.code,
+        "ValidationException"
+    );
     for number in 1..=11 {
         let reply = world.ok(&admin, "CreateModelPackage", package("Churn")).await;
         assert_eq!(reply["ModelPackageArn"], format!("arn:aws:sagemaker:us-east-1:111122223333:model-package/churn/{number}"));
@@ -26,13 +32,20 @@ async fn versions_are_registered_approved_and_listed() {
         "CustomerMetadataProperties": {"c": "3"}, "CustomerMetadataPropertiesToRemove": ["a"]});
     world.ok(&admin, "UpdateModelPackage", update).await;
     let described = world.ok(&admin, "DescribeModelPackage", json!({"ModelPackageName": arn})).await;
-    assert_eq!((&described["ModelApprovalStatus"], &described["ModelPackageVersion"], &described["ModelPackageGroupName"]), (&json!("Approved"), &json!(2), &json!("Churn")));
+    assert_eq!(
+        (&described["ModelApprovalStatus"], &described["ModelPackageVersion"], &described["ModelPackageGroupName"]),
+        (&json!("Approved"), &json!(2), &json!("Churn"))
+    );
     assert_eq!(described["CustomerMetadataProperties"], json!({"b": "2", "c": "3"}));
-    let approved = json!({"ModelPackageGroupName": "Churn", "ModelApprovalStatus": "Approved", "SortBy": "CreationTime", "SortOrder": "Descending"});
+    let approved =
+        json!({"ModelPackageGroupName": "Churn", "ModelApprovalStatus": "Approved", "SortBy": "CreationTime", "SortOrder": "Descending"});
     let list = world.ok(&admin, "ListModelPackages", approved).await["ModelPackageSummaryList"].clone();
     assert_eq!((list.as_array().unwrap().len(), &list[0]["ModelPackageArn"]), (1, &json!(arn)));
     let first = world.ok(&admin, "ListModelPackages", json!({"ModelPackageGroupName": "churn"})).await;
-    assert_eq!((first["ModelPackageSummaryList"].as_array().unwrap().len(), &first["ModelPackageSummaryList"][0]["ModelPackageVersion"]), (10, &json!(11)));
+    assert_eq!(
+        (first["ModelPackageSummaryList"].as_array().unwrap().len(), &first["ModelPackageSummaryList"][0]["ModelPackageVersion"]),
+        (10, &json!(11))
+    );
     let rest = world.ok(&admin, "ListModelPackages", json!({"ModelPackageGroupName": "churn", "NextToken": first["NextToken"]})).await;
     assert_eq!(rest["ModelPackageSummaryList"].as_array().unwrap().len(), 1);
     let tags = world.ok(&admin, "ListTags", json!({"ResourceArn": arn})).await;
@@ -83,7 +96,10 @@ async fn a_group_policy_opens_its_versions_to_another_account() {
     let version = "arn:aws:sagemaker:us-east-1:111122223333:model-package/shared/1";
     let list = json!({"ModelPackageGroupName": group});
     assert_eq!(world.refused(&stranger, "ListModelPackages", list.clone()).await.code, "AccessDeniedException");
-    assert_eq!(world.refused(&owner, "GetModelPackageGroupPolicy", json!({"ModelPackageGroupName": "shared"})).await.code, "ValidationException");
+    assert_eq!(
+        world.refused(&owner, "GetModelPackageGroupPolicy", json!({"ModelPackageGroupName": "shared"})).await.code,
+        "ValidationException"
+    );
     let policy = |actions: Value| {
         json!({"Version": "2012-10-17", "Statement": [{"Sid": "multi-account-access", "Effect": "Allow",
             "Principal": {"AWS": "arn:aws:iam::999988887777:root"}, "Action": actions,
@@ -113,6 +129,9 @@ async fn policies_can_demand_an_approval_status() {
     let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sagemaker:UpdateModelPackage","Resource":"*",
         "Condition":{"StringEquals":{"sagemaker:ModelApprovalStatus":"Rejected"}}}]}"#;
     let reviewer = world.role("reviewer", policy, &[]).await;
-    assert_eq!(world.refused(&reviewer, "UpdateModelPackage", json!({"ModelPackageArn": arn, "ModelApprovalStatus": "Approved"})).await.code, "AccessDeniedException");
+    assert_eq!(
+        world.refused(&reviewer, "UpdateModelPackage", json!({"ModelPackageArn": arn, "ModelApprovalStatus": "Approved"})).await.code,
+        "AccessDeniedException"
+    );
     world.ok(&reviewer, "UpdateModelPackage", json!({"ModelPackageArn": arn, "ModelApprovalStatus": "Rejected"})).await;
 }

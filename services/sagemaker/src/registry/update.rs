@@ -80,7 +80,8 @@ fn apply(document: &mut Map<String, Value>, input: &UpdateInput) -> Result<()> {
     if let Some(status) = &input.model_approval_status {
         document.insert("ModelApprovalStatus".to_owned(), json!(status));
     }
-    let replaced = ["ApprovalDescription", "InferenceSpecification", "SourceUri", "ModelCard", "ModelLifeCycle", "ModelPackageRegistrationType"];
+    let replaced =
+        ["ApprovalDescription", "InferenceSpecification", "SourceUri", "ModelCard", "ModelLifeCycle", "ModelPackageRegistrationType"];
     for member in replaced {
         if let Some(value) = input.rest.get(member).filter(|value| !value.is_null()) {
             document.insert(member.to_owned(), value.clone());

@@ -111,7 +111,8 @@ impl Cast {
             let all_but = document(json!({"Effect": "Allow", "NotAction": action, "Resource": "*"}));
             let boundary = add_policy(&mut batch, own, &format!("all-but-{name}"), &all_but);
             let denied = NewUser::new(own, &format!("denied-{name}"), &[ALLOW_ALL, &deny]).add(&mut batch);
-            let bounded = NewUser { boundary: Some(boundary), ..NewUser::new(own, &format!("bounded-{name}"), &[ALLOW_ALL]) }.add(&mut batch);
+            let bounded =
+                NewUser { boundary: Some(boundary), ..NewUser::new(own, &format!("bounded-{name}"), &[ALLOW_ALL]) }.add(&mut batch);
             let confined = add_session(&mut batch, own, &role, Some(vec![all_but]), START.plus_secs(3600));
             cast.denied.insert(action, denied);
             cast.bounded.insert(action, bounded);
@@ -302,7 +303,8 @@ impl Column {
             return Some(format!("must be one of {codes:?}: {told}"));
         }
         // S3 tells strangers nothing.
-        let tells = self.by_policy() && !(asked.operation.service.is_s3() && matches!(self, Self::OtherAccount | Self::ScpDenies | Self::ScpLacks));
+        let tells =
+            self.by_policy() && !(asked.operation.service.is_s3() && matches!(self, Self::OtherAccount | Self::ScpDenies | Self::ScpLacks));
         let action = asked.action().unwrap_or_default();
         // What sessions may never call is refused before policies are asked.
         let never = self == Self::SessionPolicyLacks && answer.text.contains("with session credentials");

@@ -47,7 +47,10 @@ async fn every_part_of_a_request_is_signed() {
         let signed = one.plain.signed(&good);
         let mut changed = vec![("path", crate::send::Plain { path: format!("{}x", signed.path), ..signed.clone() })];
         changed.push(("host", signed.clone().header("host", "127.0.0.1")));
-        changed.push(("method", crate::send::Plain { method: if signed.method == "GET" { "DELETE" } else { "PUT" }.to_owned(), ..signed.clone() }));
+        changed.push((
+            "method",
+            crate::send::Plain { method: if signed.method == "GET" { "DELETE" } else { "PUT" }.to_owned(), ..signed.clone() },
+        ));
         changed.push(("date", signed.clone().header("x-amz-date", "20261122T120001Z")));
         changed.push(("new header", signed.clone().header("x-amz-meta-new", "1")));
         if !signed.body.is_empty() {
@@ -58,7 +61,13 @@ async fn every_part_of_a_request_is_signed() {
         let before = world.witness.count();
         for (what, request) in &changed {
             let answer = send(&world.kernel, request).await;
-            assert!((400..500).contains(&answer.status) || answer.status == 501, "{} with another {what}: {} {}", one.name(), answer.status, answer.text);
+            assert!(
+                (400..500).contains(&answer.status) || answer.status == 501,
+                "{} with another {what}: {} {}",
+                one.name(),
+                answer.status,
+                answer.text
+            );
         }
         assert_eq!(world.witness.since(before), Vec::<String>::new(), "{}", one.name());
     }

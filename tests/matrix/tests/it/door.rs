@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use hyper::Request;
-use tenantry_kernel::{Arrival, MAX_DOCUMENT};
+use tenantry_kernel::{Arrival, MAX_BUFFERED, MAX_DOCUMENT};
 use tenantry_wire::Protocol;
 
 use crate::{
@@ -97,6 +97,10 @@ async fn bodies_have_an_end() {
         proper(what, &got);
         assert_eq!(got.status, 413, "{what}: {}", got.text);
     }
+    let invoke = find(&asked, "sagemaker-runtime", "InvokeEndpoint");
+    let got = send(&world.kernel, &with_body(invoke, vec![0; MAX_BUFFERED + 1]).signed(&how(&cast))).await;
+    proper("payload", &got);
+    assert_eq!(got.status, 413, "{}", got.text);
     // One that announces little and goes on, one that announces much and stops, one whose client goes away.
     for (length, pieces, fails) in [(None, usize::MAX, false), (Some(1 << 20), 1, false), (None, 1, true)] {
         let (sender, body) = tenantry_kernel::channel(length);
@@ -132,7 +136,11 @@ async fn what_names_nothing_that_is_served() {
     let local = |plain: &Plain| plain.clone().header("host", "127.0.0.1:4566");
     for (what, plain, codes) in [
         ("unknown target", logs.clone().header("x-amz-target", "Logs_20140328.Nothing"), &["UnknownOperationException"][..]),
-        ("target of a long name", logs.clone().header("x-amz-target", &format!("Logs_20140328.{}", "x".repeat(60_000))), &["UnknownOperationException"]),
+        (
+            "target of a long name",
+            logs.clone().header("x-amz-target", &format!("Logs_20140328.{}", "x".repeat(60_000))),
+            &["UnknownOperationException"],
+        ),
         ("no target", logs.clone().without("x-amz-target"), &["UnknownOperationException"]),
         ("target of nobody", local(logs).header("x-amz-target", "Nobody.Nothing"), &["UnknownOperationException"]),
         ("unknown action", form("Action=Nothing&Version=2011-06-15"), &["InvalidAction"]),
@@ -170,6 +178,7 @@ async fn heads_that_are_wrong() {
     for (what, plain) in [
         ("authorization twice", twice("authorization")),
         ("date twice", twice("x-amz-date")),
+        ("host twice", twice("host")),
         ("header and query", both),
         ("no host", no_host),
         ("basic", scheme("Basic YWxhZGRpbjpvcGVuc2VzYW1l")),
@@ -252,4 +261,27 @@ async fn headers_do_not_say_where_a_request_comes_from() {
         assert_eq!(got.status == 200, *allowed, "{name}: {} {}", got.code, got.text);
         assert!(got.headers.iter().all(|(_, value)| value != "spoofed"), "the request's id is ours");
     }
+}
+
+/// A body whose signature covers only what the client said of it is never taken for proven.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_are_what_was_signed() {
+    let (world, cast, asked) = prepare().await;
+    let (before, blobs) = (world.witness.count(), world.blobs());
+    let other = "0".repeat(64);
+    for one in asked.iter().filter(|one| !one.plain.body.is_empty() && one.row.service == "s3") {
+        for (payload, what) in [
+            (other.as_str(), "another body's hash"),
+            ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "chunks that it is not"),
+            ("STREAMING-UNSIGNED-PAYLOAD-TRAILER", "unsigned chunks that it is not"),
+            ("STREAMING-NOTHING", "an unknown word"),
+        ] {
+            let claims = one.plain.clone().header("x-amz-decoded-content-length", &one.plain.body.len().to_string());
+            let got = send(&world.kernel, &claims.signed_as(&how(&cast), payload)).await;
+            proper(&format!("{} with {what}", one.name()), &got);
+        }
+    }
+    assert_eq!(world.witness.since(before), Vec::<String>::new());
+    assert_eq!(world.blobs(), blobs, "a body that is not what was signed leaves no bytes");
+    alive(&world, &cast, &asked).await;
 }

@@ -99,7 +99,11 @@ fn joined(pairs: &[(String, String)]) -> String {
 fn rest(operation: &Operation, input: &Value, plain: &mut Plain) {
     let (path, fixed) = operation.uri.split_once('?').unwrap_or((&operation.uri, ""));
     let mut path = path.to_owned();
-    let mut query: Vec<String> = fixed.split('&').filter(|pair| !pair.is_empty()).map(|pair| if pair.contains('=') { pair.to_owned() } else { format!("{pair}=") }).collect();
+    let mut query: Vec<String> = fixed
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| if pair.contains('=') { pair.to_owned() } else { format!("{pair}=") })
+        .collect();
     let empty = Map::new();
     let structure = operation.input().and_then(Shape::structure);
     for (name, value) in input.as_object().unwrap_or(&empty) {
@@ -117,7 +121,10 @@ fn rest(operation: &Operation, input: &Value, plain: &mut Plain) {
             Location::Body if structure.and_then(|s| s.payload()).is_some_and(|payload| payload.name == *name) => {
                 plain.body = match operation.service.shape(member.shape).kind {
                     Kind::String => scalar(value).into_bytes(),
-                    _ => xml(&operation.name).unwrap_or_else(|| panic!("{}: no example of the document {name}", operation.name)).as_bytes().to_vec(),
+                    _ => xml(&operation.name)
+                        .unwrap_or_else(|| panic!("{}: no example of the document {name}", operation.name))
+                        .as_bytes()
+                        .to_vec(),
                 };
             }
             other => panic!("{}: {name} is in {other:?}, which the examples do not use", operation.name),
@@ -141,7 +148,9 @@ fn xml(operation: &str) -> Option<&'static str> {
         "CompleteMultipartUpload" => {
             "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>\"e\"</ETag></Part></CompleteMultipartUpload>"
         }
-        "PutBucketTagging" | "PutObjectTagging" => "<Tagging><TagSet><Tag><Key>TenantID</Key><Value>tenant-a</Value></Tag></TagSet></Tagging>",
+        "PutBucketTagging" | "PutObjectTagging" => {
+            "<Tagging><TagSet><Tag><Key>TenantID</Key><Value>tenant-a</Value></Tag></TagSet></Tagging>"
+        }
         "PutBucketVersioning" => "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>",
         "PutPublicAccessBlock" => {
             "<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls></PublicAccessBlockConfiguration>"

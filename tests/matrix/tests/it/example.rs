@@ -155,7 +155,9 @@ impl Maker<'_> {
             (_, "RoleArn") => Some(format!("arn:aws:iam::{account}:role/example")),
             ("sts", "arnType") => Some(format!("arn:aws:iam::{account}:role/example")),
             ("iam", "arnType") => Some(format!("arn:aws:iam::{account}:policy/example")),
-            ("logs", "AmazonResourceName" | "LogGroupIdentifier" | "LogGroupArn") => Some(format!("arn:aws:logs:us-east-1:{account}:log-group:example")),
+            ("logs", "AmazonResourceName" | "LogGroupIdentifier" | "LogGroupArn") => {
+                Some(format!("arn:aws:logs:us-east-1:{account}:log-group:example"))
+            }
             ("sagemaker", "PipelineExecutionArn") => sagemaker("pipeline/example/execution/exampleexec1"),
             ("sagemaker", "ModelPackageArn") => sagemaker("model-package/example/1"),
             ("sagemaker", "ResourceArn") => sagemaker("pipeline/example"),
@@ -179,7 +181,9 @@ impl Maker<'_> {
             ("iam", "DeletionTaskId") => "task/aws-service-role/example/example/1".to_owned(),
             (_, "AccessKeyId") => self.facts.access_key.clone(),
             ("organizations", "Content") => STATEMENT_ALL.to_owned(),
-            ("organizations", "ParentId" | "SourceParentId" | "DestinationParentId" | "RootId" | "ResourceId" | "TargetId") => self.facts.root.clone(),
+            ("organizations", "ParentId" | "SourceParentId" | "DestinationParentId" | "RootId" | "ResourceId" | "TargetId") => {
+                self.facts.root.clone()
+            }
             ("organizations", "AccountId" | "ChildId") => "222222222222".to_owned(),
             ("s3", "Bucket") => BUCKET.to_owned(),
             ("s3", "Key") => "key".to_owned(),
@@ -203,12 +207,17 @@ impl Maker<'_> {
         match (self.service().name.as_str(), self.operation.name.as_str()) {
             ("logs", "GetLogEvents" | "FilterLogEvents" | "DescribeLogStreams") => vec![("logGroupName", json!(NAME))],
             ("logs", "UntagLogGroup") => vec![("tags", json!(["TenantID"]))],
-            ("iam", "GetUser" | "CreateAccessKey" | "ListAccessKeys" | "UpdateAccessKey" | "DeleteAccessKey") => vec![("UserName", json!(NAME))],
+            ("iam", "GetUser" | "CreateAccessKey" | "ListAccessKeys" | "UpdateAccessKey" | "DeleteAccessKey") => {
+                vec![("UserName", json!(NAME))]
+            }
             ("sagemaker", "CreatePipeline") => {
                 vec![("PipelineDefinition", json!(r#"{"Version":"2020-12-01","Parameters":[],"Steps":[]}"#))]
             }
             ("sagemaker", "ListPipelineExecutionSteps") => {
-                vec![("PipelineExecutionArn", json!(format!("arn:aws:sagemaker:us-east-1:{account}:pipeline/example/execution/exampleexec1")))]
+                vec![(
+                    "PipelineExecutionArn",
+                    json!(format!("arn:aws:sagemaker:us-east-1:{account}:pipeline/example/execution/exampleexec1")),
+                )]
             }
             ("sagemaker", "CreateModelPackage") => vec![("ModelPackageGroupName", json!(NAME))],
             ("s3", "PutBucketAcl" | "PutObjectAcl") => vec![("ACL", json!("private"))],

@@ -127,12 +127,14 @@ async fn every_row_refuses_every_column() {
     let (world, cast, asked) = prepare().await;
     let mut faults = Vec::new();
     let mut table = Vec::new();
-    let allowed = world.witness.events("allowed");
+    let (allowed, blobs) = (world.witness.events("allowed"), world.blobs());
+    let mut explained = 0;
     for column in Column::ALL {
         let (mut tested, mut before) = (0, world.witness.count());
         for one in asked.iter().filter(|one| column.applies(one)) {
             let answer = send(&world.kernel, &column.request(one, &cast)).await;
             tested += 1;
+            explained += i64::from(answer.text.contains("is not authorized to perform: "));
             if let Some(fault) = column.fault(one, &answer) {
                 faults.push(format!("{column:?} {}: {fault}", one.name()));
             }
@@ -146,6 +148,15 @@ async fn every_row_refuses_every_column() {
         table.push(format!("{:<22} {tested:>5} refused {exempt:>5} exempt", format!("{column:?}")));
     }
     assert_eq!(world.witness.events("allowed"), allowed, "a refused call has no event that says it was allowed");
+    assert_eq!(world.blobs(), blobs, "a refused upload leaves no bytes");
+    for _ in 0..1000 {
+        // Denials are recorded behind the answers.
+        if world.witness.denials() >= explained {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert!(explained > 0 && world.witness.denials() >= explained, "{} of {explained} denials are explained", world.witness.denials());
     eprintln!("{} rows x {} columns\n{}", asked.len(), Column::ALL.len(), table.join("\n"));
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
@@ -177,9 +188,15 @@ async fn every_row_lets_an_administrator_in() {
         "InternalFailure",
         "InternalError",
     ];
-    let (mut faults, mut good, mut told) = (Vec::new(), 0, Vec::new());
+    let (mut faults, mut good, mut changes, mut told) = (Vec::new(), 0, 0, Vec::new());
     for one in &asked {
+        let (writes, events) = (world.witness.count(), world.witness.events("allowed"));
         let answer = send(&world.kernel, &one.plain.signed(&how)).await;
+        let written = world.witness.since(writes);
+        changes += usize::from(!written.is_empty());
+        if !written.is_empty() && world.witness.events("allowed") == events {
+            faults.push(format!("{}: no audit event of {written:?}", one.name()));
+        }
         if refusals.contains(&answer.code.as_str()) || answer.status == 403 || answer.status >= 500 {
             faults.push(format!("{}: {} {} {}", one.name(), answer.status, answer.code, answer.text));
         }
@@ -189,9 +206,10 @@ async fn every_row_lets_an_administrator_in() {
             told.push(format!("{}: {} {}", one.name(), answer.code, answer.text.chars().take(160).collect::<String>()));
         }
     }
-    eprintln!("{good} of {} succeeded; the others were told\n{}", asked.len(), told.join("\n"));
+    eprintln!("{good} of {} succeeded, {changes} changed something; the others were told\n{}", asked.len(), told.join("\n"));
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
     assert_eq!(world.witness.denials(), 0);
+    assert!(changes > 40, "the witness sees what is written: {changes} requests changed something");
 }
 
 /// Another account's administrator changes nothing of this account's, whatever the operation.

@@ -68,8 +68,12 @@ impl Plain {
 
     /// Signed in the `Authorization` header.
     pub fn signed(&self, how: &Signing<'_>) -> Self {
-        let hash = sha256_hex(&self.body);
-        let added = self.with(|parts| sign(parts, &hash, &self.signer(how), how.at));
+        self.signed_as(how, &sha256_hex(&self.body))
+    }
+
+    /// The same, saying this of the payload.
+    pub fn signed_as(&self, how: &Signing<'_>, payload: &str) -> Self {
+        let added = self.with(|parts| sign(parts, payload, &self.signer(how), how.at));
         let mut signed = self.clone();
         signed.headers.extend(added);
         signed
@@ -120,6 +124,10 @@ pub async fn send(kernel: &Kernel, plain: &Plain) -> Answer {
     for (name, value) in &plain.headers {
         request = request.header(name.as_str(), value.as_str());
     }
+    if !plain.body.is_empty() {
+        // Clients do not sign it: proxies may change it.
+        request = request.header("content-length", plain.body.len());
+    }
     let request = request.body(tenantry_kernel::full(plain.body.clone())).unwrap();
     let arrival = Arrival { peer: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))), secure: true, network: None };
     answer(kernel.serve(request, arrival).await).await
@@ -128,8 +136,11 @@ pub async fn send(kernel: &Kernel, plain: &Plain) -> Answer {
 /// Reads a response.
 pub async fn answer(response: hyper::Response<tenantry_kernel::Body>) -> Answer {
     let (parts, body) = response.into_parts();
-    let headers: Vec<(String, String)> =
-        parts.headers.iter().map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect();
+    let headers: Vec<(String, String)> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect();
     let bytes = tenantry_kernel::collect(body, 1 << 22).await.ok().flatten().unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let status = parts.status.as_u16();

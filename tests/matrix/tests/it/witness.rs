@@ -28,7 +28,10 @@ impl Witness {
         for table in names.iter().filter(|name| !AUDIT.contains(&name.as_str())) {
             for (event, row) in [("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")] {
                 let (when, shown) = match table.as_str() {
-                    "resource" => (format!("WHEN {row}.kind <> 'audit.denial'"), format!("{row}.kind || ' ' || {row}.account || ' ' || CAST({row}.id AS TEXT)")),
+                    "resource" => (
+                        format!("WHEN {row}.kind <> 'audit.denial'"),
+                        format!("{row}.kind || ' ' || {row}.account || ' ' || CAST({row}.id AS TEXT)"),
+                    ),
                     "tag" => (String::new(), format!("{row}.arn || ' ' || {row}.key")),
                     _ => (String::new(), "''".to_owned()),
                 };

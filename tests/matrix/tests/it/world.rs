@@ -18,7 +18,9 @@ use tenantry_blob::Blobs;
 use tenantry_core::{AccountId, Arn, Scope, Secret, Tag, Timestamp};
 use tenantry_kernel::{
     Ids, Kernel, ManualClock,
-    directory::{self, AccessKey, Account, ManagedPolicy, OrgPolicy, Policies, PolicyVersion, Role, Session, SessionKind, Unit, User, kind},
+    directory::{
+        self, AccessKey, Account, ManagedPolicy, OrgPolicy, Policies, PolicyVersion, Role, Session, SessionKind, Unit, User, kind,
+    },
     store_session,
 };
 use tenantry_store::{Batch, Expect, List, Row, Sqlite, Store};
@@ -98,6 +100,15 @@ impl World {
         };
         world.organize().await;
         world
+    }
+
+    /// How many files of objects' bytes there are.
+    pub fn blobs(&self) -> usize {
+        fn files(dir: &std::path::Path) -> usize {
+            let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+            entries.map(|entry| if entry.file_type().unwrap().is_dir() { files(&entry.path()) } else { 1 }).sum()
+        }
+        files(&self.dir.join("blobs"))
     }
 
     /// Commits what a test needs.
