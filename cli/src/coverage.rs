@@ -21,7 +21,7 @@ pub fn coverage() -> Result<ExitCode, Failure> {
         println!("## {} ({served} of {} modelled)\n", service.name, service.operations().count());
         println!("| operation | who may call |\n|---|---|");
         for operation in service.operations() {
-            let who = match rows.get(&(service.name.as_str(), operation.name.as_str())).map(|row| row.access) {
+            let who = match rows.get(&(service.name.as_str(), operation.name.as_str())).map(tenantry_kernel::OperationRow::access) {
                 None => "**not served yet**".to_owned(),
                 Some(Access::Check { action, resources, keys }) => {
                     let keys = if keys.is_empty() { String::new() } else { format!("; keys {}", keys.join(", ")) };

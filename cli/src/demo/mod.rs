@@ -236,7 +236,9 @@ impl Stage<'_> {
         for (of, group) in [("TrainingJob", "/aws/sagemaker/TrainingJobs"), ("ProcessingJob", "/aws/sagemaker/ProcessingJobs")] {
             let Some(job) = step["Metadata"][of]["Arn"].as_str().and_then(|arn| arn.rsplit('/').next()) else { continue };
             let all = json!({"logGroupName": group, "startFromHead": false});
-            let Ok(streams) = platform.json("logs", "Logs_20140328.DescribeLogStreams", &json!({"logGroupName": group})).await else { continue };
+            let Ok(streams) = platform.json("logs", "Logs_20140328.DescribeLogStreams", &json!({"logGroupName": group})).await else {
+                continue;
+            };
             for stream in streams["logStreams"].as_array().into_iter().flatten().filter_map(|s| s["logStreamName"].as_str()) {
                 // Names in ARNs are lower case.
                 if !stream.to_lowercase().starts_with(&format!("{job}/")) {

@@ -1,7 +1,7 @@
 //! A sandbox's only way out: a Unix socket of its own, which knows whose sandbox it is.
 //!
-//! Inside the sandbox, PID 1 carries connections from `AWS_ENDPOINT_URL`, `HTTPS_PROXY` and the
-//! credentials address to this socket. What passes is decided here from the sandbox's settings,
+//! Inside the sandbox, `AWS_ENDPOINT_URL`, `HTTPS_PROXY` and the credentials address are sockets that the
+//! engine leads to this one. What passes is decided here from the sandbox's settings,
 //! never from what the request says of itself. A sandbox with network isolation gets no broker at all.
 
 use std::{io, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
@@ -56,7 +56,7 @@ impl Brokers for Broker {
         let kernel = self.kernel.get().ok_or_else(|| io::Error::other("the broker has no kernel yet"))?.clone();
         let _stale = std::fs::remove_file(&spec.socket);
         let listener = UnixListener::bind(&spec.socket)?;
-        // The directory is the server's own; PID 1 of the sandbox opened it before it gave up its rights.
+        // The directory is the server's own; user code never sees the socket.
         std::fs::set_permissions(&spec.socket, std::fs::Permissions::from_mode(0o600))?;
         if let Some(uid) = spec.uid {
             std::os::unix::fs::chown(&spec.socket, Some(uid), None)?;

@@ -2,7 +2,8 @@
 //!
 //! A tunnel resolves the name once, checks the addresses, and connects to what it checked, so a name
 //! that changes its mind in between gains nothing. Loopback, link-local and unspecified addresses
-//! are never reached: behind them are the instance itself and its neighbours.
+//! are never reached: behind them are the instance itself and its neighbours. Private addresses are
+//! reached only where the operator has listed the host.
 
 use std::{
     io,
@@ -56,6 +57,10 @@ impl Egress {
         }
     }
 
+    fn may_reach(&self, ip: IpAddr) -> bool {
+        !is_own_or_neighbour(ip) && (matches!(self, Self::Only(_)) || !is_private(ip))
+    }
+
     /// Connects to `host:port` if policy and address allow.
     ///
     /// # Errors
@@ -64,7 +69,7 @@ impl Egress {
         if let Some(refusal) = self.refusal(host, port) {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, refusal));
         }
-        let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.filter(|a| may_reach(a.ip())).collect();
+        let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.filter(|a| self.may_reach(a.ip())).collect();
         if addresses.is_empty() {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
@@ -77,13 +82,21 @@ impl Egress {
     }
 }
 
-fn may_reach(ip: IpAddr) -> bool {
+fn is_own_or_neighbour(ip: IpAddr) -> bool {
     match ip {
-        IpAddr::V4(v4) => !(v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || v4.is_broadcast() || v4.is_multicast()),
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || v4.is_broadcast() || v4.is_multicast(),
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => may_reach(IpAddr::V4(v4)),
-            None => !(v6.is_loopback() || v6.is_unspecified() || v6.is_multicast() || v6.segments()[0] & 0xffc0 == 0xfe80),
+            Some(v4) => is_own_or_neighbour(IpAddr::V4(v4)),
+            None => v6.is_loopback() || v6.is_unspecified() || v6.is_multicast() || v6.segments()[0] & 0xffc0 == 0xfe80,
         },
+    }
+}
+
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        // 100.64.0.0/10 is shared address space: carriers' and clouds' insides.
+        IpAddr::V4(v4) => v4.is_private() || v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64,
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(v6.segments()[0] & 0xfe00 == 0xfc00, |v4| is_private(IpAddr::V4(v4))),
     }
 }
 
@@ -108,6 +121,19 @@ mod tests {
         assert!(only.refusal("notpypi.org", 443).is_some() && only.refusal("pypi.org.evil.example", 443).is_some());
         assert!(only.refusal("pypi.org", 22).is_some());
         assert!(Egress::Closed.refusal("pypi.org", 443).is_some());
+    }
+
+    #[test]
+    fn private_addresses_only_where_listed() {
+        let only = Egress::Only(vec!["mirror.example".into()]);
+        for ip in ["10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "fd00::1", "::ffff:10.0.0.1"] {
+            let ip: IpAddr = ip.parse().unwrap();
+            assert!(only.may_reach(ip) && !Egress::Open.may_reach(ip), "{ip}");
+        }
+        for ip in ["127.0.0.1", "169.254.169.254", "fe80::1", "::1"] {
+            assert!(!only.may_reach(ip.parse().unwrap()), "{ip}");
+        }
+        assert!(Egress::Open.may_reach("203.0.113.80".parse().unwrap()));
     }
 
     #[tokio::test]

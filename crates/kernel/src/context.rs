@@ -1,5 +1,5 @@
-//! The condition context of a check. Only this module writes the keys that begin with `aws:`, and
-//! only from typed sources: what a header claims reaches no key but `aws:UserAgent` and `aws:Referer`.
+//! The condition context of a check. Only this module writes the keys that begin with `aws:` (but those of
+//! the request's tags, which the service reads from its input), and only from typed sources: what a header claims reaches no key but `aws:UserAgent` and `aws:Referer`.
 //!
 //! Source: "AWS global condition context keys", IAM User Guide.
 
@@ -26,8 +26,8 @@ pub(crate) struct Sources<'a> {
 
 pub(crate) fn build(s: &Sources<'_>) -> Context {
     let mut context = Context::new();
-    // The service's own keys first: none of them may replace a global one.
-    for (name, value) in &s.check.keys {
+    // The service's own keys first: none of them may replace a global one, or stand in for one that is absent.
+    for (name, value) in s.check.keys.iter().filter(|(name, _)| is_service_key(name)) {
         match value {
             Key::One(value) => context.set(name, value.as_str()),
             Key::Many(values) => context.set_list(name, values.iter().map(String::as_str)),
@@ -37,6 +37,12 @@ pub(crate) fn build(s: &Sources<'_>) -> Context {
     principal(&mut context, s.caller, s.caller_org);
     resource(&mut context, s);
     context
+}
+
+/// Of the global keys a service sets only those of the request's tags.
+fn is_service_key(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    !name.starts_with("aws:") || name == "aws:tagkeys" || name.starts_with("aws:requesttag/")
 }
 
 fn request(context: &mut Context, request: &RequestInfo, region: &Region) {

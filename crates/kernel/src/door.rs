@@ -161,7 +161,7 @@ impl Kernel {
         }
         let now = self.now();
         let (caller, region, payload) =
-            self.authenticate(head, service, &row.access, signed, routed.buffered.as_ref(), body.take().filter(|_| streams), now).await?;
+            self.authenticate(head, service, &row.access(), signed, routed.buffered.as_ref(), body.take().filter(|_| streams), now).await?;
         let header_map: BTreeMap<String, String> = head.headers.iter().cloned().collect();
         let empty = Bytes::new();
         let document = if shape.streaming_input() { &empty } else { payload.buffered.as_ref().unwrap_or(&empty) };

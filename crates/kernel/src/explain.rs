@@ -10,7 +10,7 @@ use crate::{
     access::{Check, Key, ResourcePolicy},
     authenticate::user_caller,
     authorize::explained,
-    cx::{Caller, RequestInfo},
+    cx::{Caller, NetworkOrigin, RequestInfo},
     directory::{Role, User, kind},
     kernel::Kernel,
 };
@@ -64,15 +64,15 @@ impl Kernel {
     /// When the ARN is none, or names nobody on this instance.
     pub async fn explain(&self, principal: &str, action: &str, resource: &str, context: &HashMap<String, String>) -> Result<Value> {
         let mut caller = self.caller_of(principal).await?;
+        let mut request = RequestInfo::internal(self.now(), "tenantry explain");
         let mut keys = Vec::new();
         for (name, value) in context {
-            match name.to_ascii_lowercase().strip_prefix("aws:principaltag/") {
-                Some(_) => {
-                    let key = &name["aws:principaltag/".len()..];
-                    caller.tags.retain(|tag| !tag.key.eq_ignore_ascii_case(key));
-                    caller.tags.push(Tag::new(key, value.as_str()));
-                }
-                None => keys.push((name.clone(), Key::One(value.clone()))),
+            if let Some(key) = name.get("aws:PrincipalTag/".len()..).filter(|_| name.to_ascii_lowercase().starts_with("aws:principaltag/"))
+            {
+                caller.tags.retain(|tag| !tag.key.eq_ignore_ascii_case(key));
+                caller.tags.push(Tag::new(key, value.as_str()));
+            } else if !global_key(&mut request, name, value)? {
+                keys.push((name.clone(), Key::One(value.clone())));
             }
         }
         let arn = if resource == "*" { None } else { Some(Arn::parse(resource).map_err(|e| AwsError::validation(e.to_string()))?) };
@@ -81,7 +81,6 @@ impl Kernel {
         // Actions are `&'static str` in checks; a question is asked once per process run.
         let action: &'static str = Box::leak(action.to_owned().into_boxed_str());
         let check = Check { action, resource: arn, account, policy, keys, tags: None };
-        let request = RequestInfo::internal(self.now(), "tenantry explain");
         let judged = self.judge(&caller, &request, &Region::from(region), &check, true).await?;
         Ok(json!({"principal": caller.arn, "checks": [explained(&check, &judged)]}))
     }
@@ -131,6 +130,25 @@ impl Kernel {
             _ => Err(missing()),
         }
     }
+}
+
+/// Sets a global key where the request has a place for it; false for keys that services set.
+fn global_key(request: &mut RequestInfo, name: &str, value: &str) -> Result<bool> {
+    let bad = || AwsError::validation(format!("`{value}` is no value of {name}"));
+    let network = || request.network.clone().unwrap_or_default();
+    match name.to_ascii_lowercase().as_str() {
+        "aws:sourceip" => request.source_ip = Some(value.parse().map_err(|_| bad())?),
+        "aws:securetransport" => request.secure = value.parse().map_err(|_| bad())?,
+        "aws:sourcevpc" => request.network = Some(NetworkOrigin { vpc: Some(value.to_owned()), ..network() }),
+        "aws:sourcevpce" => request.network = Some(NetworkOrigin { vpc_endpoint: Some(value.to_owned()), ..network() }),
+        "aws:vpcsourceip" => request.network = Some(NetworkOrigin { vpc_source_ip: Some(value.parse().map_err(|_| bad())?), ..network() }),
+        "aws:tagkeys" => return Ok(false),
+        name if name.starts_with("aws:") && !name.starts_with("aws:requesttag/") => {
+            return Err(AwsError::validation(format!("{name} follows from the principal, the resource or the time and cannot be set")));
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
 }
 
 /// A session of a role with the role's own tags and nothing else.

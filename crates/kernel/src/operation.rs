@@ -109,12 +109,16 @@ pub struct OperationRow {
     pub service: &'static str,
     /// The model's operation name.
     pub name: &'static str,
-    /// Who may call it.
-    pub access: Access,
+    access: Access,
     pub(crate) call: for<'a> fn(&'a Cx, Value) -> CallFuture<'a>,
 }
 
 impl OperationRow {
+    /// Who may call it.
+    #[must_use]
+    pub const fn access(&self) -> Access {
+        self.access
+    }
     /// The row of an operation.
     #[must_use]
     pub const fn of<O: Operation>() -> Self {

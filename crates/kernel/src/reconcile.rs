@@ -3,12 +3,14 @@
 //! A reconciler owns a queue. `step(key)` looks at stored state and the world, takes one bounded
 //! idempotent action, and says when to look again; it takes no other input, so what resumes after a
 //! crash is what ran before it. A step that keeps failing is put further and further off, and after
-//! [`QUARANTINE`] failures only every hour: the queue never stops for it, and its row says why.
+//! [`QUARANTINE`] failures only every hour, with a [`QUARANTINED`] row that says why: the queue never
+//! stops for it.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tenantry_core::Result;
-use tenantry_store::{Batch, CommitError, Work};
+use tenantry_core::Scope;
+use tenantry_store::{Batch, CommitError, Expect, Kind, Row, Work};
 use tokio::sync::{Semaphore, watch};
 
 use crate::kernel::Kernel;
@@ -17,6 +19,8 @@ use crate::kernel::Kernel;
 pub const LEASE: Duration = Duration::from_secs(120);
 /// So many failures in a row put an item into quarantine.
 pub const QUARANTINE: u32 = 20;
+/// An item in quarantine; global scope of no account, id: `<queue> <key>`, body: `attempts`, `reason`.
+pub const QUARANTINED: Kind = Kind::new("work.quarantined");
 /// Steps of one queue at a time.
 const PARALLEL: usize = 16;
 /// How long a queue sleeps when nothing says that there is work.
@@ -134,10 +138,12 @@ async fn step(kernel: &Kernel, reconciler: &dyn Reconciler, work: &Work) {
         }
         Ok(Err(error)) => {
             tracing::warn!(queue, key = %work.key, attempts = work.attempts, %error, "step failed");
+            quarantine(kernel, work, &error.to_string(), &mut batch);
             batch.retry_work(work, kernel.now().plus_millis(backoff(work.attempts)));
         }
         Err(_) => {
             tracing::warn!(queue, key = %work.key, "step took longer than its lease");
+            quarantine(kernel, work, "the step took longer than its lease", &mut batch);
             batch.retry_work(work, kernel.now().plus_millis(backoff(work.attempts)));
         }
     }
@@ -148,7 +154,19 @@ async fn step(kernel: &Kernel, reconciler: &dyn Reconciler, work: &Work) {
     }
 }
 
-/// Milliseconds until the next attempt: 200 ms doubling to a minute; an hour in quarantine.
+/// Says why an item that failed too often waits.
+fn quarantine(kernel: &Kernel, work: &Work, reason: &str, batch: &mut Batch) {
+    if work.attempts < QUARANTINE {
+        return;
+    }
+    let id = format!("{} {}", work.queue, work.key);
+    let body = serde_json::json!({"attempts": work.attempts, "reason": reason});
+    if let Ok(row) = Row::new(QUARANTINED, &Scope::global(""), id, kernel.now()).with(&body) {
+        batch.put(row, Expect::Any);
+    }
+}
+
+/// Milliseconds until the next attempt: 400 ms doubling to a minute; an hour in quarantine.
 fn backoff(attempts: u32) -> i64 {
     if attempts >= QUARANTINE { 3_600_000 } else { (200_i64 << attempts.min(9)).min(60_000) }
 }

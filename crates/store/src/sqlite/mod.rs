@@ -89,6 +89,12 @@ impl Sqlite {
             Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(fault)?;
         prepare(&sql)?;
         schema::migrate(&mut sql)?;
+        // Whoever held a lease died with the process that had the lock: what was begun is due now.
+        sql.execute(
+            "UPDATE work SET leased_until = NULL, due = min(due, coalesce(again, due)), again = NULL WHERE leased_until IS NOT NULL",
+            [],
+        )
+        .map_err(fault)?;
         let signals = Arc::new(Signals { revision: AtomicU64::new(1), work: watch::Sender::new(0) });
         let (jobs, queue) = mpsc::channel(writer::QUEUE);
         let seen = signals.clone();

@@ -121,7 +121,10 @@ impl Operation for InvokeEndpointAsync {
             return Err(invalid(format!("Endpoint {name} is not asynchronous: use InvokeEndpoint.")));
         };
         let body = match cx.take_body() {
-            Some(body) => collect(body, MAX_BODY).await.map_err(AwsError::internal)?.ok_or_else(|| invalid(format!("The body is longer than {MAX_BODY} bytes: use InputLocation.")))?,
+            Some(body) => collect(body, MAX_BODY)
+                .await
+                .map_err(AwsError::internal)?
+                .ok_or_else(|| invalid(format!("The body is longer than {MAX_BODY} bytes: use InputLocation.")))?,
             None => Bytes::new(),
         };
         let location = input["InputLocation"].as_str();
@@ -133,7 +136,11 @@ impl Operation for InvokeEndpointAsync {
         }
         let id = record::id(&endpoint.name);
         if cx.kernel.store().count(PENDING, ByScope::Exact(scope), Some(&id)).await? >= MAX_PENDING {
-            return Err(AwsError::new(503, "ServiceUnavailable", format!("{MAX_PENDING} invocations of this endpoint wait already. Please try again.")));
+            return Err(AwsError::new(
+                503,
+                "ServiceUnavailable",
+                format!("{MAX_PENDING} invocations of this endpoint wait already. Please try again."),
+            ));
         }
         let inference = input["InferenceId"].as_str().map_or_else(Ids::uuid, str::to_owned);
         let unique = Ids::uuid();
@@ -141,7 +148,8 @@ impl Operation for InvokeEndpointAsync {
         let named = input["S3OutputPathExtension"].as_str().map_or(named.clone(), |path| format!("{}/{named}", path.trim_matches('/')));
         let output = config.place("S3OutputPath", &named).ok_or_else(|| AwsError::internal("the endpoint has no output path"))?.to_string();
         let failure = config.place("S3FailurePath", &format!("{unique}-error.out")).map(|uri| uri.to_string());
-        let headers: Value = ["EndpointName", "ContentType", "Accept", "CustomAttributes"].iter().map(|member| (*member, input[*member].clone())).collect();
+        let headers: Value =
+            ["EndpointName", "ContentType", "Accept", "CustomAttributes"].iter().map(|member| (*member, input[*member].clone())).collect();
         let pending = Pending {
             headers,
             input: location.map(str::to_owned),
@@ -260,7 +268,9 @@ async fn answer(kernel: &Kernel, scope: &Scope, pending: &Pending, mover: &Mover
     }
     let body = match (&pending.body, pending.input.as_deref().and_then(S3Uri::parse)) {
         (Some(body), _) => decode(body)?,
-        (None, Some(uri)) => mover.read(&uri, MAX_INPUT).await.map_err(|error| invalid(format!("Failed to download the input {uri}: {error}")))?,
+        (None, Some(uri)) => {
+            mover.read(&uri, MAX_INPUT).await.map_err(|error| invalid(format!("Failed to download the input {uri}: {error}")))?
+        }
         (None, None) => Bytes::new(),
     };
     let invocation: Invocation = serde_json::from_value(pending.headers.clone()).map_err(AwsError::internal)?;

@@ -123,7 +123,14 @@ impl Capture {
     ///
     /// # Errors
     /// Never in practice: when the places are closed.
-    pub async fn write(&self, instance: &std::sync::Arc<Instance>, names: (&str, &str), input: Side, output: Side, inference_id: Option<&str>) -> Result<()> {
+    pub async fn write(
+        &self,
+        instance: &std::sync::Arc<Instance>,
+        names: (&str, &str),
+        input: Side,
+        output: Side,
+        inference_id: Option<&str>,
+    ) -> Result<()> {
         let place = WRITES.acquire().await.map_err(AwsError::internal)?;
         let now = instance.kernel.now();
         let id = Ids::uuid();
@@ -172,7 +179,9 @@ mod tests {
         assert!(Capture::read(&Value::Null).unwrap().is_none());
         assert!(Capture::read(&config(json!({"EnableCapture": false}))).unwrap().is_none());
         assert!(Capture::read(&config(json!({}))).unwrap().is_some_and(|capture| capture.input && capture.output));
-        assert!(Capture::read(&config(json!({"CaptureOptions": [{"CaptureMode": "Input"}]}))).unwrap().is_some_and(|capture| !capture.output));
+        assert!(
+            Capture::read(&config(json!({"CaptureOptions": [{"CaptureMode": "Input"}]}))).unwrap().is_some_and(|capture| !capture.output)
+        );
         assert!(Capture::read(&config(json!({"KmsKeyId": "k"}))).is_err());
         assert!(Capture::read(&config(json!({"DestinationS3Uri": "https://x/y"}))).is_err());
     }
@@ -185,7 +194,10 @@ mod tests {
         let line = capture.record(&side("text/csv", b"1,2"), &side("application/json; charset=utf-8", b"{}"), Some("mine"), "id", now);
         assert!(line.ends_with("}\n") && line.matches('\n').count() == 1);
         let record: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(record["captureData"]["endpointInput"], json!({"observedContentType": "text/csv", "mode": "INPUT", "data": "1,2", "encoding": "CSV"}));
+        assert_eq!(
+            record["captureData"]["endpointInput"],
+            json!({"observedContentType": "text/csv", "mode": "INPUT", "data": "1,2", "encoding": "CSV"})
+        );
         assert_eq!(record["captureData"]["endpointOutput"]["encoding"], "JSON");
         assert_eq!(record["eventMetadata"], json!({"eventId": "id", "inferenceTime": "2023-11-14T22:13:20Z", "inferenceId": "mine"}));
         let binary = capture.record(&side("text/csv", b"\xff"), &side("x/y", b"z"), None, "id", now);

@@ -162,7 +162,8 @@ async fn resolve_list(_: &Cx, action: &'static str, _: &Filter) -> Result<Checks
 async fn list(cx: &Cx, permit: Permit<ListEndpointConfigs>, filter: Filter) -> Result<Reply> {
     let scope = permit.scope();
     let page = listing::page(cx, scope, Shape::of(names::ENDPOINT_CONFIG), &filter, |_| true).await?;
-    let summary = |row: &Row| json!({"EndpointConfigName": row.name, "EndpointConfigArn": arn(scope, &row.name), "CreationTime": row.created});
+    let summary =
+        |row: &Row| json!({"EndpointConfigName": row.name, "EndpointConfigArn": arn(scope, &row.name), "CreationTime": row.created});
     Ok(paged("EndpointConfigs", page.rows.iter().map(summary).collect(), page.next_token))
 }
 

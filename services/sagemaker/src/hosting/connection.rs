@@ -52,7 +52,9 @@ pub(crate) enum Unanswered {
     #[error("the connection to the container was closed before it answered: {0}")]
     Broken(hyper::Error),
     /// Out of time.
-    #[error("Your invocation timed out while waiting for a response from container primary. Review the latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again.")]
+    #[error(
+        "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
+    )]
     Late,
     /// The answer is too long.
     #[error("the answer is longer than {0} bytes")]
@@ -118,7 +120,12 @@ impl Connections {
         }
     }
 
-    async fn send_now(self: &Arc<Self>, workload: &str, mut request: Request<Full<Bytes>>, deadline: Instant) -> Result<Answer, Unanswered> {
+    async fn send_now(
+        self: &Arc<Self>,
+        workload: &str,
+        mut request: Request<Full<Bytes>>,
+        deadline: Instant,
+    ) -> Result<Answer, Unanswered> {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|closed| Unanswered::Unreachable(closed.to_string()))?;
         loop {
             let (mut sender, fresh) = match self.kept() {

@@ -110,7 +110,9 @@ pub(crate) fn serving_image(machinery: &Machinery, uri: &str, multi_model: bool)
         return Err(validation(format!("image `{uri}` has no inference server here: it cannot be used for a model")));
     }
     if multi_model && !image.entry.multi_model {
-        return Err(validation(format!("Your Ecr Image {uri} does not contain required com.amazonaws.sagemaker.capabilities.multi-models=true Docker label(s).")));
+        return Err(validation(format!(
+            "Your Ecr Image {uri} does not contain required com.amazonaws.sagemaker.capabilities.multi-models=true Docker label(s)."
+        )));
     }
     Ok(image)
 }
@@ -125,7 +127,9 @@ pub(super) async fn resolve(cx: &Cx, request: &Value, model: &str) -> Result<Con
         (primary, None | Some([])) => primary,
         (Value::Null, Some([only])) => only,
         (Value::Null, Some(_)) => {
-            return Err(validation("Inference pipelines of more than one container are not supported by this instance: give one container."));
+            return Err(validation(
+                "Inference pipelines of more than one container are not supported by this instance: give one container.",
+            ));
         }
         _ => return Err(validation("PrimaryContainer and Containers cannot be given together.")),
     };
@@ -133,7 +137,9 @@ pub(super) async fn resolve(cx: &Cx, request: &Value, model: &str) -> Result<Con
     let role = Arn::parse(role).map_err(|_| validation(format!("Invalid role ARN: {role}")))?;
     refuse(definition, &REFUSED)?;
     if definition["ImageConfig"]["RepositoryAccessMode"] == json!("Vpc") {
-        return Err(validation("Images in a private registry of a VPC are not supported by this instance: use RepositoryAccessMode Platform."));
+        return Err(validation(
+            "Images in a private registry of a VPC are not supported by this instance: use RepositoryAccessMode Platform.",
+        ));
     }
     if definition["MultiModelConfig"]["ModelCacheSetting"] == json!("Disabled") {
         return Err(validation("ModelCacheSetting Disabled is not supported by this instance: leave it out."));
@@ -189,7 +195,11 @@ fn source(described: &Value, many: bool) -> Result<Source> {
             let uri = detailed["S3Uri"].as_str().unwrap_or_default().to_owned();
             match (detailed["S3DataType"].as_str(), detailed["CompressionType"].as_str()) {
                 (Some("S3Prefix"), Some("None")) if many => Source::Many(uri),
-                _ if many => return Err(validation("A multi-model container takes a ModelDataUrl, or a ModelDataSource of type S3Prefix without compression.")),
+                _ if many => {
+                    return Err(validation(
+                        "A multi-model container takes a ModelDataUrl, or a ModelDataSource of type S3Prefix without compression.",
+                    ));
+                }
                 (Some("S3Prefix"), Some("None")) if uri.ends_with('/') => Source::Prefix(uri),
                 (Some("S3Prefix"), Some("None")) => return Err(validation(format!("S3Uri {uri} of type S3Prefix must end with a slash."))),
                 (Some("S3Object"), Some("None")) => Source::Object(uri),
@@ -215,7 +225,8 @@ pub(super) async fn check_access(cx: &Cx, container: &Container, arn: &Arn) -> R
     let no_access = || {
         validation(format!(
             "Could not access model data at {}. Please ensure that the role \"{}\" exists and that its trust relationship policy allows the action \"sts:AssumeRole\" for the service principal \"sagemaker.amazonaws.com\". Also ensure that the role has \"s3:GetObject\" permissions and that the object is located in {region}.",
-            container.source.uri(), container.role,
+            container.source.uri(),
+            container.role,
         ))
     };
     let source_identity = crate::author::source_identity(&cx.caller);
@@ -244,7 +255,9 @@ pub(crate) fn download_failure(container: &Container, error: &TransferError) -> 
         TransferError::Nothing(_) => format!(
             "Failed to download model data for container \"container_1\" from URL: \"{uri}\". Please ensure that there is an object located at the URL and that the role passed to CreateModel has permissions to download the object."
         ),
-        other => format!("Failed to extract model data archive from URL \"{uri}\": {other}. Please ensure that the object located at the URL is a valid tar.gz archive."),
+        other => format!(
+            "Failed to extract model data archive from URL \"{uri}\": {other}. Please ensure that the object located at the URL is a valid tar.gz archive."
+        ),
     }
 }
 

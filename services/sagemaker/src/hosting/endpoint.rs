@@ -110,7 +110,8 @@ async fn describe(cx: &Cx, permit: Permit<DescribeEndpoint>, input: Value) -> Re
     }
     if let (Some(_), Some(next)) = (&endpoint.fleet, &endpoint.next) {
         let variants: Vec<Value> = next.variants.iter().map(|variant| variant.summary(false, next.since)).collect();
-        output["PendingDeploymentSummary"] = json!({"EndpointConfigName": next.config, "ProductionVariants": variants, "StartTime": next.since});
+        output["PendingDeploymentSummary"] =
+            json!({"EndpointConfigName": next.config, "ProductionVariants": variants, "StartTime": next.since});
     }
     if let Some(reason) = &endpoint.failure {
         output["FailureReason"] = json!(reason);

@@ -56,6 +56,8 @@ const BETWEEN_PINGS: Duration = Duration::from_millis(250);
 const DRAIN: Duration = Duration::from_secs(65);
 /// A container has so long between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);
+/// The end of a container is seen within this after its connections broke.
+const LOOK: Duration = Duration::from_secs(1);
 /// Refused destinations that a log tells of.
 const MAX_REFUSALS: usize = 100;
 
@@ -166,6 +168,11 @@ impl Instance {
     /// Follows it.
     pub fn watch(&self) -> watch::Receiver<State> {
         self.state.subscribe()
+    }
+    /// After a connection broke: gives the keeper time to see that the container has ended, so that the next
+    /// request waits for the new one instead of meeting the old one's closing socket.
+    pub async fn look(&self) {
+        drop(tokio::time::timeout(LOOK, self.watch().wait_for(|state| *state != State::Ready)).await);
     }
     /// No more requests; then the end.
     pub fn stop(&self) {
@@ -294,7 +301,8 @@ impl Instance {
     /// The image and the role's data.
     async fn prepare(&self, dir: &std::path::Path) -> Result<Prepared, String> {
         let plan = &self.plan;
-        let image = container::serving_image(&self.machinery, &plan.container.image, plan.container.multi_model()).map_err(|error| error.message)?;
+        let image = container::serving_image(&self.machinery, &plan.container.image, plan.container.multi_model())
+            .map_err(|error| error.message)?;
         let caller = self.caller().await.map_err(|error| error.message)?;
         let said = |error: std::io::Error| format!("the model's directory cannot be made: {error}");
         if dir.exists() {
@@ -308,7 +316,10 @@ impl Instance {
         match tokio::time::timeout(Duration::from_secs(plan.download_secs), data).await {
             Ok(Ok(())) => Ok(Prepared { image, caller }),
             Ok(Err(error)) => Err(container::download_failure(&plan.container, &error)),
-            Err(_) => Err(format!("Model data download timed out after {} seconds. Please use a longer ModelDataDownloadTimeoutInSeconds.", plan.download_secs)),
+            Err(_) => Err(format!(
+                "Model data download timed out after {} seconds. Please use a longer ModelDataDownloadTimeoutInSeconds.",
+                plan.download_secs
+            )),
         }
     }
 
@@ -323,7 +334,8 @@ impl Instance {
             hosts: 1,
             refused: self.refusals(),
         };
-        let mut around = plumbing::open(&self.kernel, &self.machinery, wish).map_err(|error| format!("the container's way out cannot be made: {error}"))?;
+        let mut around = plumbing::open(&self.kernel, &self.machinery, wish)
+            .map_err(|error| format!("the container's way out cannot be made: {error}"))?;
         let name = format!("serve-{}-{start}", plan.id);
         let (log, _writer) = logs::start(self.kernel.clone(), plan.log.clone(), |_| {});
         let workload = Workload {

@@ -15,8 +15,7 @@ use tokio::time::Instant;
 use super::{
     capture::Side,
     connection::{Answer, Unanswered},
-    multi,
-    record,
+    multi, record,
     route::{self, Route, invalid},
     serving,
 };
@@ -93,14 +92,23 @@ impl Invocation {
 pub(crate) async fn payload(cx: &Cx) -> Result<Bytes> {
     let Some(body) = cx.take_body() else { return Ok(Bytes::new()) };
     let read = collect(body, MAX_PAYLOAD).await.map_err(|error| invalid(format!("the request body ended early: {error}")))?;
-    read.ok_or_else(|| AwsError::new(413, "RequestEntityTooLargeException", format!("The request body is longer than {MAX_PAYLOAD} bytes.")))
+    read.ok_or_else(|| {
+        AwsError::new(413, "RequestEntityTooLargeException", format!("The request body is longer than {MAX_PAYLOAD} bytes."))
+    })
 }
 
 /// Sends an invocation to an instance of its endpoint and waits for the head of the answer.
 ///
 /// # Errors
 /// What [`route::find`] and [`multi::load`] say; `ModelError` for what the container answers but 2xx.
-pub(crate) async fn send(cx: &tenantry_kernel::Kernel, scope: &Scope, invocation: &Invocation, id: &str, body: &Bytes, timeout: Duration) -> Result<(Route, Answer)> {
+pub(crate) async fn send(
+    cx: &tenantry_kernel::Kernel,
+    scope: &Scope,
+    invocation: &Invocation,
+    id: &str,
+    body: &Bytes,
+    timeout: Duration,
+) -> Result<(Route, Answer)> {
     let patience = Instant::now() + route::PATIENCE;
     let mut tries = 0;
     loop {
@@ -110,7 +118,9 @@ pub(crate) async fn send(cx: &tenantry_kernel::Kernel, scope: &Scope, invocation
             (None, None) => None,
             (Some(_), Some(target)) => Some(multi::load(&route.instance, name, target).await?),
             (Some(_), None) => return Err(invalid(format!("Request {id} is missing a target model header for a multi-model endpoint."))),
-            (None, Some(_)) => return Err(invalid(format!("Endpoint {name} is not a multi-model endpoint and does not support target model header."))),
+            (None, Some(_)) => {
+                return Err(invalid(format!("Endpoint {name} is not a multi-model endpoint and does not support target model header.")));
+            }
         };
         let path = loaded.as_ref().map_or_else(|| "/invocations".to_owned(), |model| format!("/models/{}/invoke", model.name()));
         let request = invocation.request(&path, body.clone())?;
@@ -121,7 +131,12 @@ pub(crate) async fn send(cx: &tenantry_kernel::Kernel, scope: &Scope, invocation
             Ok(answer) => return Err(model_error(scope, name, answer).await),
             // It did not reach the container: another instance, or the same started anew, may take it.
             Err(Unanswered::Unreachable(_)) if tries < TRIES => tokio::time::sleep(Duration::from_millis(200)).await,
-            Err(error) => return Err(unanswered(scope, name, &error)),
+            Err(error) => {
+                if matches!(error, Unanswered::Broken(_)) {
+                    route.instance.look().await;
+                }
+                return Err(unanswered(scope, name, &error));
+            }
         }
     }
 }
@@ -194,7 +209,10 @@ impl Operation for InvokeEndpoint {
             return Ok(Reply::streaming(output, body));
         };
         let answered = answer.read(MAX_PAYLOAD).await.map_err(broken)?;
-        let side = |kind: Option<&str>, data: &Bytes| Side { content_type: kind.unwrap_or("application/octet-stream").to_owned(), data: data.clone() };
+        let side = |kind: Option<&str>, data: &Bytes| Side {
+            content_type: kind.unwrap_or("application/octet-stream").to_owned(),
+            data: data.clone(),
+        };
         let (asked, told) = (side(input.content_type.as_deref(), &body), side(output["ContentType"].as_str(), &answered));
         capture.write(&route.instance, (&route.endpoint, &route.variant), asked, told, input.inference_id.as_deref()).await?;
         Ok(Reply::streaming(output, full(answered)))

@@ -84,7 +84,9 @@ async fn resolve_create(cx: &Cx, action: &'static str, input: &Value) -> Result<
     let mut check = Check::on(action, arn.clone()).request_tags(&tags).key_if("sagemaker:NetworkIsolation", isolated);
     let vpc = &input["VpcConfig"];
     if vpc.is_object() {
-        check = check.list("sagemaker:VpcSubnets", texts(&vpc["Subnets"])).list("sagemaker:VpcSecurityGroupIds", texts(&vpc["SecurityGroupIds"]));
+        check = check
+            .list("sagemaker:VpcSubnets", texts(&vpc["Subnets"]))
+            .list("sagemaker:VpcSecurityGroupIds", texts(&vpc["SecurityGroupIds"]));
     }
     let role = input["ExecutionRoleArn"].as_str().map(|role| Arn::parse(role).map_err(|_| validation(format!("Invalid role ARN: {role}"))));
     let role = role.transpose()?.map(|role| Check::pass_role(role, names::PRINCIPAL));

@@ -203,7 +203,9 @@ async fn bring(instance: &Arc<Instance>, models: &Models, endpoint: &str, target
         let answer = answered.map_err(|error| invoke::unanswered(&instance.plan.scope, endpoint, &error))?;
         match answer.status {
             // 409: a load whose answer was lost had gone through.
-            200..=299 | 409 => return answer.read(64 << 10).await.map(drop).map_err(|error| invoke::unanswered(&instance.plan.scope, endpoint, &error)),
+            200..=299 | 409 => {
+                return answer.read(64 << 10).await.map(drop).map_err(|error| invoke::unanswered(&instance.plan.scope, endpoint, &error));
+            }
             507 => match models.least_used() {
                 Some(least) => {
                     drop(answer.beginning(64 << 10).await);
@@ -222,11 +224,7 @@ async fn download(instance: &Instance, models: &Models, target: &str, hash: &str
     let slash = if prefix.key.is_empty() || prefix.key.ends_with('/') { "" } else { "/" };
     let uri = S3Uri { bucket: prefix.bucket.clone(), key: format!("{}{slash}{target}", prefix.key) };
     let refused = |why: &str| {
-        AwsError::new(
-            400,
-            "ValidationError",
-            format!("Failed to download model data(bucket: {}, key: {}). {why}", uri.bucket, uri.key),
-        )
+        AwsError::new(400, "ValidationError", format!("Failed to download model data(bucket: {}, key: {}). {why}", uri.bucket, uri.key))
     };
     let absent = "Please ensure that there is an object located at the URL and that the role passed to CreateModel has permissions to download the model.";
     let mover = instance.mover().await.map_err(|_| refused(absent))?;

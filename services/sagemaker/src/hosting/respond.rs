@@ -36,7 +36,9 @@ impl Operation for InvokeEndpointWithResponseStream {
         let scope = permit.scope();
         let (_, fleet) = route::serving_fleet(&cx.kernel, scope, &input.endpoint_name).await?;
         if fleet.asynchronous.is_some() || fleet.capture.is_some() {
-            return Err(invalid("Endpoints that are asynchronous or capture data cannot stream their answers on this instance: use another invocation."));
+            return Err(invalid(
+                "Endpoints that are asynchronous or capture data cannot stream their answers on this instance: use another invocation.",
+            ));
         }
         let body = invoke::payload(cx).await?;
         let (route, answer) = invoke::send(&cx.kernel, scope, &input, &cx.request.id, &body, TIMEOUT).await?;

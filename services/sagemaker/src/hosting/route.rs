@@ -111,14 +111,26 @@ mod tests {
     use tenantry_core::Arn;
 
     use super::*;
-    use crate::hosting::{container::{Container, Source}, variant::Size};
+    use crate::hosting::{
+        container::{Container, Source},
+        variant::Size,
+    };
 
     fn variant(name: &str, weight: f64) -> Variant {
         let role = Arn::parse("arn:aws:iam::123456789012:role/r").unwrap();
-        let container = Container { model: "m".into(), image: "i".into(), source: Source::None, env: Default::default(), role, isolated: false };
+        let container =
+            Container { model: "m".into(), image: "i".into(), source: Source::None, env: Default::default(), role, isolated: false };
         Variant {
-            name: name.into(), container, size: Size::Instance("ml.m5.large".into()), desired: 1, current: 1,
-            desired_weight: weight, current_weight: weight, download_secs: 1, startup_secs: 1, volume_gib: 1,
+            name: name.into(),
+            container,
+            size: Size::Instance("ml.m5.large".into()),
+            desired: 1,
+            current: 1,
+            desired_weight: weight,
+            current_weight: weight,
+            download_secs: 1,
+            startup_secs: 1,
+            volume_gib: 1,
         }
     }
 

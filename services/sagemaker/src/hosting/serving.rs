@@ -20,8 +20,9 @@ use super::{
     variant::{Size, Variant},
 };
 use crate::{
-    Machinery, error, names,
+    Machinery, error,
     jobs::{container::digest, logs::Destination},
+    names,
 };
 
 /// An instance of an endpoint: fleet, variant, index.
@@ -134,7 +135,14 @@ impl Serving {
         }
     }
 
-    fn begin(self: &Arc<Self>, kernel: &Kernel, scope: &Scope, endpoint: &Endpoint, slot: &Slot, variant: &Variant) -> Option<Arc<Instance>> {
+    fn begin(
+        self: &Arc<Self>,
+        kernel: &Kernel,
+        scope: &Scope,
+        endpoint: &Endpoint,
+        slot: &Slot,
+        variant: &Variant,
+    ) -> Option<Arc<Instance>> {
         let limits = variant.size.limits(&self.machinery)?;
         // Never that of an instance which had the same place and is still answering its last requests.
         let id = digest("sagemaker.endpoint-instance", &format!("{}/{slot:?}/{}", endpoint.arn, Ids::token(16)));

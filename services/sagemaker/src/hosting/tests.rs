@@ -542,7 +542,11 @@ async fn a_target_model_is_a_key_and_no_path() {
     for target in ["none", "../m.tar.gz", "x/../a", "/a", "./a", "a/", ""] {
         let error = multi::load(&instance, "e", target).await.map(drop).unwrap_err();
         assert_eq!(&*error.code, "ValidationError", "{target}");
-        assert!(error.message.starts_with(&format!("Failed to download model data(bucket: models, key: pool/{target}).")), "{}", error.message);
+        assert!(
+            error.message.starts_with(&format!("Failed to download model data(bucket: models, key: pool/{target}).")),
+            "{}",
+            error.message
+        );
     }
     assert!(loaded.lock().unwrap().is_empty());
     let both = tokio::join!(multi::load(&instance, "e", "a"), multi::load(&instance, "e", "a"));
@@ -583,6 +587,21 @@ async fn an_endpoint_from_its_making_to_its_end() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("never deleted: {:?}", world.engine.names().await);
+}
+
+#[tokio::test]
+async fn the_request_after_a_crash_waits_for_the_new_container() {
+    let world = World::new(|_, path, body| match path {
+        "/invocations" if body == b"die" => Act::Die,
+        _ => ok(body.to_vec()),
+    })
+    .await;
+    world.make().await;
+    world.until("InService").await;
+    for _ in 0..2 {
+        assert_eq!(world.invoke("die").await.unwrap_err().code, "ModelError");
+        assert_eq!(world.invoke("next").await.unwrap(), "next");
+    }
 }
 
 #[tokio::test]

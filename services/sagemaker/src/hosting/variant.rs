@@ -106,7 +106,9 @@ pub(super) fn check(variants: &[Value]) -> Result<()> {
             return Err(validation(format!("Duplicate variant name {name} in ProductionVariants.")));
         }
         if variant["ModelName"].as_str().is_none() {
-            return Err(validation("ModelName is required in each production variant: inference components are not supported by this instance."));
+            return Err(validation(
+                "ModelName is required in each production variant: inference components are not supported by this instance.",
+            ));
         }
         refuse(variant, &REFUSED)?;
         let routing = variant["RoutingConfig"]["RoutingStrategy"].as_str();
@@ -118,7 +120,9 @@ pub(super) fn check(variants: &[Value]) -> Result<()> {
         }
         match (variant["InstanceType"].as_str(), &variant["ServerlessConfig"]) {
             (Some(_), Value::Object(_)) => return Err(validation("InstanceType and ServerlessConfig cannot be given together.")),
-            (Some(name), _) if instance(name).is_none() => return Err(validation(format!("InstanceType {name} is not known by this instance."))),
+            (Some(name), _) if instance(name).is_none() => {
+                return Err(validation(format!("InstanceType {name} is not known by this instance.")));
+            }
             (None, Value::Object(_)) => instances += 1,
             (None, _) => return Err(validation("Each production variant needs an InstanceType or a ServerlessConfig.")),
             (Some(_), _) => match variant["InitialInstanceCount"].as_u64() {
@@ -215,7 +219,9 @@ mod tests {
     fn variants_are_checked() {
         assert!(check(&[variant(json!({}))]).is_ok());
         assert!(check(&[variant(json!({"InitialInstanceCount": MAX_INSTANCES}))]).is_ok());
-        assert!(check(&[variant(json!({"InstanceType": null, "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 2}}))]).is_ok());
+        assert!(
+            check(&[variant(json!({"InstanceType": null, "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 2}}))]).is_ok()
+        );
         assert_eq!(check(&[variant(json!({"InitialInstanceCount": MAX_INSTANCES + 1}))]).unwrap_err().code, "ResourceLimitExceeded");
         for wrong in [
             json!({"ModelName": null}),

@@ -10,9 +10,10 @@ use std::{
     time::Duration,
 };
 
-use tenantry_compute::{Host, LogLine, Workload};
+use tenantry_compute::{Compute, Host, LogLine, Workload};
 use tenantry_core::{Scope, Timestamp};
-use tenantry_kernel::{Caller, Kernel};
+use tenantry_kernel::{Caller, Kernel, reconcile::key_of};
+use tenantry_store::Batch;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
@@ -76,6 +77,16 @@ impl Job {
         format!("{}-{}-{}", self.name, self.digest, self.attempt)
     }
 
+    /// Has its next step taken now: something happened.
+    async fn wake(&self, kernel: &Kernel) {
+        let mut batch = Batch::new();
+        batch.enqueue(self.of.kind().as_str(), key_of(&self.scope, &self.name), kernel.now());
+        if let Err(error) = kernel.store().commit(batch).await {
+            // The step comes anyhow, a little later.
+            tracing::warn!(job = self.name, %error, "a job cannot be woken");
+        }
+    }
+
     /// Where its output goes.
     pub fn destination(&self, hosts: usize) -> Destination {
         let stream = |host| format!("{}/{}-{}", self.name, tenantry_compute::host_name(host), self.created.secs());
@@ -105,6 +116,7 @@ pub(crate) struct Live {
     writer: JoinHandle<()>,
     uploaded: Arc<Uploaded>,
     syncing: Option<Task<()>>,
+    watching: Option<Task<()>>,
 }
 
 impl Live {
@@ -164,6 +176,7 @@ impl Live {
             writer,
             uploaded: Arc::default(),
             syncing: None,
+            watching: None,
         })
     }
 
@@ -195,6 +208,25 @@ impl Live {
         })
     }
 
+    /// Has steps taken whenever a host of the workload changes its state.
+    pub fn watch(&mut self, kernel: &Kernel, engine: &Arc<dyn Compute>, job: &Job) {
+        let (kernel, engine, job) = (kernel.clone(), Arc::clone(engine), job.clone());
+        self.watching = Some(Task::start(async move {
+            let mut changes = engine.changes();
+            let mut last = None;
+            loop {
+                let now = engine.status(&job.workload()).await.map(|status| (status.hosts, status.ended));
+                if now != last {
+                    last = now;
+                    job.wake(&kernel).await;
+                }
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        }));
+    }
+
     /// Uploads continuous outputs from time to time until the user's code has ended.
     pub fn keep_syncing(&mut self, plan: &Plan) {
         if self.syncing.is_some() || !plan.outputs.iter().any(|output| output.continuous) {
@@ -215,6 +247,7 @@ impl Live {
     /// Nothing runs any more: closes the way out and waits for the log to be stored.
     pub async fn quiet(&mut self) {
         self.syncing = None;
+        self.watching = None;
         self.surroundings.broker = None;
         // The engine's sender is gone already.
         let (closed, _) = mpsc::channel(1);
@@ -225,19 +258,20 @@ impl Live {
     }
 
     /// Begins to download the inputs.
-    pub fn fetch(&mut self, job: &Job, plan: &Plan) {
-        let (mover, homes, plan, region) = (self.mover.clone(), self.homes.clone(), plan.clone(), job.scope.region.clone());
+    pub fn fetch(&mut self, kernel: &Kernel, job: &Job, plan: &Plan) {
+        let (mover, homes, plan, job, kernel) = (self.mover.clone(), self.homes.clone(), plan.clone(), job.clone(), kernel.clone());
         self.transfer = Some(Task::start(async move {
             let fetched = tokio::time::timeout(TRANSFER_LIMIT, transfer::fetch(&mover, &plan, &homes)).await;
             let fetched = fetched.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
-            fetched.map_err(|error| reason::not_downloaded(&error, region.as_str(), plan.role.as_str()))
+            job.wake(&kernel).await;
+            fetched.map_err(|error| reason::not_downloaded(&error, job.scope.region.as_str(), plan.role.as_str()))
         }));
     }
 
     /// Begins to upload what the outcome leaves: everything, or what was uploaded all along.
-    pub fn store(&mut self, plan: &Plan, everything: bool) {
+    pub fn store(&mut self, kernel: &Kernel, job: &Job, plan: &Plan, everything: bool) {
         let (mover, homes, aside, uploaded) = (self.mover.clone(), self.homes.clone(), self.dir.clone(), Arc::clone(&self.uploaded));
-        let plan = plan.clone();
+        let (plan, job, kernel) = (plan.clone(), job.clone(), kernel.clone());
         self.transfer = Some(Task::start(async move {
             let upload = async {
                 transfer::sync(&mover, &plan.outputs, &homes, &uploaded, !everything).await?;
@@ -248,6 +282,7 @@ impl Live {
             };
             let stored = tokio::time::timeout(TRANSFER_LIMIT, upload).await;
             let stored = stored.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
+            job.wake(&kernel).await;
             stored.map_err(|error: TransferError| reason::not_uploaded(&error))
         }));
     }

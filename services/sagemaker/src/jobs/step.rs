@@ -27,10 +27,11 @@ use crate::Machinery;
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(120);
 /// How often a job is begun before it fails as the server's fault.
 pub(crate) const MAX_ATTEMPTS: u32 = 3;
-/// A step waits so long for something to happen before it looks again.
-const PATIENCE: Duration = Duration::from_millis(1000);
-/// Between two steps of a job that moves.
-const SOON: Duration = Duration::from_millis(20);
+/// A step looks again after this long even if nobody woke it. It does not wait itself: a lease that a killed server
+/// held would keep the job from going on.
+const LATER: Duration = Duration::from_secs(2);
+/// A transfer wakes its job just before it ends.
+const NEARLY: Duration = Duration::from_millis(20);
 /// Who waits behind others asks less often: so much for each of them, up to ten.
 const TURN: Duration = Duration::from_millis(500);
 
@@ -180,7 +181,7 @@ impl Step<'_> {
                 return self.finish(Outcome::Failed(reason::INTERNAL.to_owned())).await;
             }
         };
-        live.fetch(&job, plan);
+        live.fetch(self.kernel, &job, plan);
         self.jobs.live.lock().await.insert(self.key.to_owned(), Arc::new(Mutex::new(live)));
         let now = self.now();
         self.change(|state| {
@@ -191,7 +192,7 @@ impl Step<'_> {
             state.enter("Downloading", "Downloading input data", now);
         })
         .await?;
-        Ok(Next::After(SOON))
+        Ok(Next::After(LATER))
     }
 
     /// Until the inputs are there.
@@ -201,7 +202,7 @@ impl Step<'_> {
             return self.finish(Outcome::Stopped).await;
         }
         match if live.fetched { Some(Ok(())) } else { transferred(live).await } {
-            None => Ok(Next::After(SOON)),
+            None => Ok(Next::After(LATER)),
             Some(Err(reason)) => self.finish(Outcome::Failed(reason)).await,
             Some(Ok(())) => {
                 live.fetched = true;
@@ -219,7 +220,6 @@ impl Step<'_> {
     /// Until the user's code has ended.
     async fn run(&self, live: &mut Live, plan: &Plan) -> Result<Next> {
         let (engine, name) = (&self.jobs.machinery.engine, self.job.workload());
-        let mut changes = engine.changes();
         let Some(status) = engine.status(&name).await else { return self.start(live, plan).await };
         if status.is_over() && status.ended.is_some() {
             return self.ended(live, &status).await;
@@ -240,8 +240,7 @@ impl Step<'_> {
             })
             .await?;
         }
-        drop(tokio::time::timeout(PATIENCE, changes.changed()).await);
-        Ok(Next::After(SOON))
+        Ok(Next::After(LATER))
     }
 
     async fn start(&self, live: &mut Live, plan: &Plan) -> Result<Next> {
@@ -257,7 +256,10 @@ impl Step<'_> {
             return self.finish(Outcome::Failed(format!("ClientError: instance type {} is not known here", plan.instance_type))).await;
         };
         match machinery.engine.start(workload).await {
-            Ok(()) | Err(ComputeError::Exists(_)) => Ok(Next::After(SOON)),
+            Ok(()) | Err(ComputeError::Exists(_)) => {
+                live.watch(self.kernel, &machinery.engine, &self.job);
+                Ok(Next::After(LATER))
+            }
             Err(error) => self.finish(Outcome::Failed(reason::clip(&format!("ClientError: cannot start the container: {error}")))).await,
         }
     }
@@ -295,10 +297,10 @@ impl Step<'_> {
                 (Outcome::Failed(_), _) => false,
                 (Outcome::Stopped | Outcome::OutOfTime, of) => of == Of::Training,
             };
-            live.store(plan, everything);
+            live.store(self.kernel, &self.job, plan, everything);
         }
         match transferred(live).await {
-            None => Ok(Next::After(SOON)),
+            None => Ok(Next::After(LATER)),
             Some(Ok(())) => self.finish(outcome).await,
             Some(Err(reason)) if outcome == Outcome::Completed => self.finish(Outcome::Failed(reason)).await,
             Some(Err(reason)) => {
@@ -345,10 +347,10 @@ impl Step<'_> {
 /// What a job in the queue is described with.
 const WAITING: &str = "Insufficient capacity on this host. The job starts when others have ended.";
 
-/// How the transfer went, if it has ended; waits a little. A transfer that panicked has failed.
+/// How the transfer went, if it has ended. A transfer that panicked has failed.
 async fn transferred(live: &mut Live) -> Option<std::result::Result<(), String>> {
     let Some(transfer) = &mut live.transfer else { return Some(Err(reason::INTERNAL.to_owned())) };
-    let ended = transfer.within(PATIENCE).await?;
+    let ended = transfer.within(NEARLY).await?;
     live.transfer = None;
     Some(ended.unwrap_or_else(|error| {
         tracing::error!(%error, "a transfer died");

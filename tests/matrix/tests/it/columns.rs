@@ -38,7 +38,7 @@ impl Asked {
 
     /// The action that policies are asked for, where they are.
     pub fn action(&self) -> Option<&'static str> {
-        match self.row.access {
+        match self.row.access() {
             Access::Check { action, .. } => Some(action),
             Access::CallerOnly(_) | Access::Public(_) => None,
         }
@@ -102,7 +102,7 @@ impl Cast {
         cast.inactive = NewUser { active: false, ..NewUser::new(own, "inactive", &[ALLOW_ALL]) }.add(&mut batch);
         cast.expired = add_session(&mut batch, own, &role, None, START);
         for row in rows {
-            let Access::Check { action, .. } = row.access else { continue };
+            let Access::Check { action, .. } = row.access() else { continue };
             if cast.denied.contains_key(action) {
                 continue;
             }
@@ -190,7 +190,7 @@ impl Column {
     /// Whether the column says something of the row.
     pub fn applies(self, asked: &Asked) -> bool {
         match self {
-            Self::Unsigned => !matches!(asked.row.access, Access::Public(_)),
+            Self::Unsigned => !matches!(asked.row.access(), Access::Public(_)),
             Self::OtherAccount => asked.crosses,
             _ => !self.by_policy() || asked.action().is_some(),
         }

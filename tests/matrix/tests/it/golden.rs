@@ -20,7 +20,7 @@ fn updating() -> bool {
 fn open_operations() {
     let mut lines: Vec<String> = services::table()
         .iter()
-        .filter_map(|row| match row.access {
+        .filter_map(|row| match row.access() {
             Access::Check { .. } => None,
             Access::CallerOnly(reason) => Some(format!("{}:{} caller-only: {reason}\n", row.service, row.name)),
             Access::Public(reason) => Some(format!("{}:{} public: {reason}\n", row.service, row.name)),
@@ -64,7 +64,7 @@ fn every_row_is_well_formed() {
         let name = format!("{}:{}", row.service, row.name);
         let service = tenantry_wire::service(row.service).unwrap_or_else(|| panic!("{name}: no such model"));
         assert!(service.operation(row.name).is_some(), "{name} is not modelled");
-        match row.access {
+        match row.access() {
             Access::Check { action, resources, .. } => {
                 let (prefix, verb) = action.split_once(':').unwrap_or_else(|| panic!("{name}: {action} has no prefix"));
                 assert_eq!(prefix, service.signing_name, "{name}: {action} is another service's");

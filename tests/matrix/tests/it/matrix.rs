@@ -44,7 +44,7 @@ pub async fn prepare() -> (World, Cast, Vec<Asked>) {
 
 /// Whatever a row may be about belongs to tenant A.
 fn tag_resources(world: &World, row: &OperationRow, batch: &mut Batch) {
-    let Access::Check { resources, .. } = row.access else { return };
+    let Access::Check { resources, .. } = row.access() else { return };
     for resource in resources {
         let arn = match row.service {
             "sagemaker" | "sagemaker-runtime" => format!("arn:aws:sagemaker:{REGION}:{}:{resource}/{NAME}", world.own),

@@ -104,7 +104,9 @@ fn check(input: &Value) -> Result<()> {
     refuse(&input["TransformResources"], &["VolumeKmsKeyId", "TransformAmiVersion"])?;
     let source = &input["TransformInput"];
     let one_of = |what: &str, value: &Value, known: &[&str]| match value.as_str() {
-        Some(given) if !known.contains(&given) => Err(validation(format!("{what} {given} is not supported by this instance: use {}.", known.join(" or ")))),
+        Some(given) if !known.contains(&given) => {
+            Err(validation(format!("{what} {given} is not supported by this instance: use {}.", known.join(" or "))))
+        }
         _ => Ok(()),
     };
     one_of("SplitType", &source["SplitType"], &["None", "Line"])?;
@@ -117,7 +119,9 @@ fn check(input: &Value) -> Result<()> {
             one_of(member, &processing[member], &["$"])?;
         }
     }
-    for (what, uri) in [("S3Uri", &source["DataSource"]["S3DataSource"]["S3Uri"]), ("S3OutputPath", &input["TransformOutput"]["S3OutputPath"])] {
+    for (what, uri) in
+        [("S3Uri", &source["DataSource"]["S3DataSource"]["S3Uri"]), ("S3OutputPath", &input["TransformOutput"]["S3OutputPath"])]
+    {
         let uri = uri.as_str().unwrap_or_default();
         if S3Uri::parse(uri).is_none() {
             return Err(validation(format!("{what} {uri} is not an S3 URI: expected s3://bucket/prefix.")));
@@ -130,7 +134,9 @@ fn check(input: &Value) -> Result<()> {
     }
     let instances = input["TransformResources"]["InstanceCount"].as_u64().unwrap_or(1);
     if instances > MAX_INSTANCES {
-        return Err(limit(format!("The account-level service limit 'Instances for one transform job' is {MAX_INSTANCES} Instances, with a request delta of {instances} Instances.")));
+        return Err(limit(format!(
+            "The account-level service limit 'Instances for one transform job' is {MAX_INSTANCES} Instances, with a request delta of {instances} Instances."
+        )));
     }
     Ok(())
 }
@@ -164,9 +170,9 @@ async fn create(cx: &Cx, permit: Permit<CreateTransformJob>, mut input: Value) -
     batch.set_tags(arn.as_str(), tags);
     batch.enqueue(names::TRANSFORM_JOB.as_str(), key_of(scope, &id), cx.now());
     match cx.commit(batch).await {
-        Err(CommitError::Conflict { .. }) => {
-            Err(in_use(format!("Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})")))
-        }
+        Err(CommitError::Conflict { .. }) => Err(in_use(format!(
+            "Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})"
+        ))),
         done => {
             done?;
             Ok(Reply::new(json!({"TransformJobArn": arn})))

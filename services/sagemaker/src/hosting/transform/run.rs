@@ -34,7 +34,12 @@ use crate::{
         instance::{BETWEEN_STARTS, Instance, Plan, State},
         variant::Size,
     },
-    jobs::{container::digest, data::{Mover, TransferError}, logs, uri::S3Uri},
+    jobs::{
+        container::digest,
+        data::{Mover, TransferError},
+        logs,
+        uri::S3Uri,
+    },
     names,
 };
 
@@ -179,8 +184,12 @@ impl Task {
         let Some(limits) = size.limits(&self.machinery) else { return Vec::new() };
         let arn = arn(&self.scope, &self.row.name);
         let count = resources["InstanceCount"].as_u64().unwrap_or(1);
-        let mut env: Vec<(String, String)> = job.request["Environment"].as_object().into_iter().flatten()
-            .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect();
+        let mut env: Vec<(String, String)> = job.request["Environment"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+            .collect();
         let strategy = if job.request["BatchStrategy"] == json!("SingleRecord") { "SINGLE_RECORD" } else { "MULTI_RECORD" };
         for (name, value) in [
             ("SAGEMAKER_BATCH", "true".to_owned()),
@@ -291,7 +300,9 @@ impl Worker {
             let length = out.metadata().await.map_err(disk)?.len();
             let file = std::fs::File::open(&path).map_err(disk)?;
             self.mover.put(&to, file, length).await.map_err(|error| match error {
-                TransferError::Refused { error, at } => format!("ClientError: Data upload failed: {}: {} ({at})", error.code, error.message),
+                TransferError::Refused { error, at } => {
+                    format!("ClientError: Data upload failed: {}: {} ({at})", error.code, error.message)
+                }
                 other => format!("ClientError: Data upload failed: {other}"),
             })?;
         }
@@ -303,7 +314,10 @@ impl Worker {
         let (lines, single) = (request["TransformInput"]["SplitType"] == json!("Line"), request["BatchStrategy"] == json!("SingleRecord"));
         let mut splitter = Splitter::new(lines, single, self.job.max_payload());
         let too_large = |_: TooLarge| {
-            format!("ClientError: a record of {from} is larger than MaxPayloadInMB ({}). Use a larger MaxPayloadInMB or SplitType Line.", self.job.max_payload() >> 20)
+            format!(
+                "ClientError: a record of {from} is larger than MaxPayloadInMB ({}). Use a larger MaxPayloadInMB or SplitType Line.",
+                self.job.max_payload() >> 20
+            )
         };
         let stalled = |why: String| format!("ClientError: Data download failed: {from}: {why}");
         let mut body = self.mover.open(from).await.map_err(|error| stalled(error.to_string()))?;
@@ -323,7 +337,13 @@ impl Worker {
         Ok(())
     }
 
-    async fn submit(&self, from: &S3Uri, record: Bytes, sent: &mut VecDeque<Sent>, out: &mut tokio::fs::File) -> std::result::Result<(), String> {
+    async fn submit(
+        &self,
+        from: &S3Uri,
+        record: Bytes,
+        sent: &mut VecDeque<Sent>,
+        out: &mut tokio::fs::File,
+    ) -> std::result::Result<(), String> {
         if sent.len() >= self.job.at_a_time()
             && let Some(next) = sent.pop_front()
         {
@@ -361,7 +381,9 @@ async fn invoke(instance: &Arc<Instance>, job: &Job, record: Bytes) -> std::resu
     let mut tries = 0;
     loop {
         let mut request = Request::post("/invocations").header("host", "container");
-        for (name, value) in [("content-type", &job.request["TransformInput"]["ContentType"]), ("accept", &job.request["TransformOutput"]["Accept"])] {
+        for (name, value) in
+            [("content-type", &job.request["TransformInput"]["ContentType"]), ("accept", &job.request["TransformOutput"]["Accept"])]
+        {
             if let Some(value) = value.as_str().filter(|value| !value.is_empty()) {
                 request = request.header(name, value);
             }
