@@ -23,7 +23,8 @@ pub fn coverage() -> Result<ExitCode, Failure> {
         for operation in service.operations() {
             let who = match rows.get(&(service.name.as_str(), operation.name.as_str())).map(tenantry_kernel::OperationRow::access) {
                 None => "**not served yet**".to_owned(),
-                Some(Access::Check { action, resources, keys }) => {
+                Some(Access::Check { action, alternatives, resources, keys }) => {
+                    let action = std::iter::once(&action).chain(alternatives).copied().collect::<Vec<_>>().join("` or `");
                     let keys = if keys.is_empty() { String::new() } else { format!("; keys {}", keys.join(", ")) };
                     format!("`{action}` on {}{keys}", resources.join(", "))
                 }

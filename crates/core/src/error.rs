@@ -34,7 +34,10 @@ impl AwsError {
 
     /// Something that is not the client's fault. `cause` is logged, not shown.
     pub fn internal(cause: impl fmt::Display) -> Self {
-        Self { cause: Some(cause.to_string()), ..Self::new(500, "InternalFailure", "The request processing has failed because of an unknown error, exception or failure.") }
+        Self {
+            cause: Some(cause.to_string()),
+            ..Self::new(500, "InternalFailure", "The request processing has failed because of an unknown error, exception or failure.")
+        }
     }
 
     /// Adds a member to the error document.

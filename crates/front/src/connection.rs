@@ -1,7 +1,13 @@
 //! One connection, whatever it came in by: HTTP/1.1 whose requests go to the kernel, and `CONNECT`
 //! or absolute-form requests, which are a proxy's.
 
-use std::{convert::Infallible, io, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use http_body_util::BodyExt;
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn, upgrade::Upgraded};
@@ -94,9 +100,16 @@ impl Gate {
             }
         }
         let (parts, body) = request.into_parts();
-        let body = patient(body, BODY_IDLE);
+        let waits = parts.headers.contains_key("expect");
+        let (body, asked) = patient(body, BODY_IDLE);
         let arrival = Arrival { peer, secure, network: self.network.clone() };
-        self.kernel.serve(Request::from_parts(parts, body), arrival).await
+        let mut response = self.kernel.serve(Request::from_parts(parts, body), arrival).await;
+        // A client that waits for "100 Continue" and gets an answer instead sends no body: what it sends next on
+        // this connection would be taken for it.
+        if waits && !asked.load(Ordering::Relaxed) {
+            response.headers_mut().insert("connection", hyper::header::HeaderValue::from_static("close"));
+        }
+        response
     }
 
     /// `CONNECT`: AWS's hosts end here under our own certificate; others are tunnelled or refused. A

@@ -4,6 +4,10 @@
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -13,19 +17,22 @@ use hyper::body::{Bytes, Frame, SizeHint};
 use tenantry_kernel::Body;
 use tokio::time::{Instant, Sleep};
 
-/// `body`, which fails once nothing of it has arrived for `idle`.
-pub(crate) fn patient<B>(body: B, idle: Duration) -> Body
+/// `body`, which fails once nothing of it has arrived for `idle`; and whether anybody has asked for it yet.
+pub(crate) fn patient<B>(body: B, idle: Duration) -> (Body, Arc<AtomicBool>)
 where
     B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
     let body = body.map_err(io::Error::other).boxed_unsync();
-    Patient { body, idle, patience: Box::pin(tokio::time::sleep(idle)) }.boxed_unsync()
+    let asked = Arc::new(AtomicBool::new(false));
+    let patient = Patient { body, idle, patience: Box::pin(tokio::time::sleep(idle)), asked: Arc::clone(&asked) };
+    (patient.boxed_unsync(), asked)
 }
 
 struct Patient {
     body: Body,
     idle: Duration,
     patience: Pin<Box<Sleep>>,
+    asked: Arc<AtomicBool>,
 }
 
 impl hyper::body::Body for Patient {
@@ -33,6 +40,7 @@ impl hyper::body::Body for Patient {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.asked.store(true, Ordering::Relaxed);
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
             let next = Instant::now() + self.idle;
             self.patience.as_mut().reset(next);
@@ -60,9 +68,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_client_is_given_up() {
         let (sender, body) = tenantry_kernel::channel(Some(10));
-        let mut body = patient(body, IDLE);
+        let (mut body, asked) = patient(body, IDLE);
+        assert!(!asked.load(Ordering::Relaxed));
         sender.send(Ok(Bytes::from_static(b"12345"))).await.unwrap();
         assert!(body.frame().await.unwrap().is_ok());
+        assert!(asked.load(Ordering::Relaxed));
         let error = body.frame().await.unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
@@ -70,7 +80,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_one_is_not() {
         let (sender, body) = tenantry_kernel::channel(None);
-        let body = patient(body, IDLE);
+        let (body, _) = patient(body, IDLE);
         tokio::spawn(async move {
             for _ in 0..10 {
                 tokio::time::sleep(IDLE - Duration::from_secs(1)).await;

@@ -351,14 +351,17 @@ fn proven(body: Body, presented: &Presented, key: Arc<SigningKey>, head: &Head) 
     match &presented.payload {
         Payload::Unsigned => Ok(body),
         Payload::Computed => Err(AwsError::new(400, "InvalidRequest", "Missing required header for this request: x-amz-content-sha256")),
-        Payload::Signed(promised) => Ok(hashed(body, promised.clone())),
+        Payload::Signed(promised) => {
+            let (length, promised) = (hyper::body::Body::size_hint(&body).exact(), promised.clone());
+            Ok(body::on_demand(length, move || hashed(body, promised)))
+        }
         Payload::Streaming { .. } => {
             let length = head.header("x-amz-decoded-content-length").map(str::parse::<u64>).transpose();
             let length = length.map_err(|_| AwsError::new(400, "InvalidArgument", "x-amz-decoded-content-length is not a number"))?;
             let length =
                 length.ok_or_else(|| AwsError::new(411, "MissingContentLength", "You must provide the Content-Length HTTP header."))?;
             let decoder = ChunkDecoder::new(presented, &*key, Some(length)).map_err(|fault| fault.answer(Dialect::S3))?;
-            Ok(decoded(body, decoder, length))
+            Ok(body::on_demand(Some(length), move || decoded(body, decoder, length)))
         }
     }
 }

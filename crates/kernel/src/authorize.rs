@@ -19,9 +19,9 @@ use crate::{
 
 /// Judges every check of a call of `O`.
 pub(crate) async fn authorize<O: Operation>(cx: &Cx, checks: Checks) -> Result<Permit<O>> {
-    if let Access::Check { action, .. } = O::ACCESS {
+    if let Access::Check { action, alternatives, .. } = O::ACCESS {
         // A call that names no resource is refused, never waved through.
-        if !checks.iter().any(|check| check.action == action) {
+        if !checks.iter().any(|check| check.action == action || alternatives.contains(&check.action)) {
             return Err(AwsError::internal(format!("{}:{} named no resource for {action}", O::SERVICE, O::NAME)));
         }
     }
@@ -39,6 +39,15 @@ pub(crate) async fn authorize<O: Operation>(cx: &Cx, checks: Checks) -> Result<P
 }
 
 impl Cx {
+    /// Whether policies would let this caller do one thing more, where a no is no event: answers that leave
+    /// out what the caller may not see. Grants nothing.
+    ///
+    /// # Errors
+    /// When policies cannot be read.
+    pub async fn allows(&self, check: &Check) -> Result<bool> {
+        Ok(self.kernel.judge(&self.caller, &self.request, &self.region, check, false).await?.decision.allowed())
+    }
+
     /// Whether policies would let this caller do one thing more: per-item answers (`DeleteObjects`), and
     /// answers that tell less to those who may not list. Grants nothing; `None` means allowed.
     ///

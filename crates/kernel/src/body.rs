@@ -71,6 +71,38 @@ impl<T> hyper::body::Body for Channel<T> {
     }
 }
 
+/// A body that is begun when it is first asked for. A client that waits for "100 Continue" is told so only
+/// then, so a request that is refused before must not have asked.
+pub(crate) fn on_demand(length: Option<u64>, begin: impl FnOnce() -> Body + Send + 'static) -> Body {
+    OnDemand { begin: Some(Box::new(begin)), body: empty(), length }.boxed_unsync()
+}
+
+struct OnDemand {
+    begin: Option<Box<dyn FnOnce() -> Body + Send>>,
+    body: Body,
+    length: Option<u64>,
+}
+
+impl hyper::body::Body for OnDemand {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if let Some(begin) = self.begin.take() {
+            self.body = begin();
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        match (&self.begin, self.length) {
+            (Some(_), Some(length)) => hyper::body::SizeHint::with_exact(length),
+            (Some(_), None) => hyper::body::SizeHint::default(),
+            (None, _) => self.body.size_hint(),
+        }
+    }
+}
+
 /// The whole body, or `None` when it is longer than `limit` bytes.
 ///
 /// # Errors

@@ -18,10 +18,12 @@ use crate::{access::Checks, authorize, body::Body, cx::Cx, permit::Permit};
 /// Who may call an operation. There is no default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Policies decide. `resolve` must name at least one resource for `action`.
+    /// Policies decide. `resolve` must name at least one resource for `action`, or for one of `alternatives`.
     Check {
         /// As in the Service Authorization Reference: `sagemaker:CreateModel`.
         action: &'static str,
+        /// Actions that `resolve` may name in its place (`s3:GetObjectVersion` where a version is asked for).
+        alternatives: &'static [&'static str],
         /// The resource types of that action in the reference, or `["*"]` where it has none.
         resources: &'static [&'static str],
         /// Condition keys that `resolve` may set beyond the global ones.
@@ -37,12 +39,21 @@ impl Access {
     /// `Access::Check` without service-specific condition keys.
     #[must_use]
     pub const fn check(action: &'static str, resources: &'static [&'static str]) -> Self {
-        Self::Check { action, resources, keys: &[] }
+        Self::Check { action, alternatives: &[], resources, keys: &[] }
     }
     /// `Access::Check` with service-specific condition keys.
     #[must_use]
     pub const fn check_with(action: &'static str, resources: &'static [&'static str], keys: &'static [&'static str]) -> Self {
-        Self::Check { action, resources, keys }
+        Self::Check { action, alternatives: &[], resources, keys }
+    }
+    /// `Access::Check` of an operation that is one of several actions, by what the call names: the usual one first.
+    ///
+    /// # Panics
+    /// While it is compiled, where `actions` is empty.
+    #[must_use]
+    pub const fn check_any(actions: &'static [&'static str], resources: &'static [&'static str], keys: &'static [&'static str]) -> Self {
+        let Some((action, alternatives)) = actions.split_first() else { panic!("an operation has an action") };
+        Self::Check { action, alternatives, resources, keys }
     }
 }
 

@@ -6,17 +6,19 @@
 
 /// `operation!(GetObject: "s3:GetObject" on ["object"] + ["s3:VersionId"], GetInput, resolve, handle)`.
 ///
+/// An operation that is another action where the call names a version has both: `"s3:GetObject" | "s3:GetObjectVersion"`.
+///
 /// `resolve(cx, &input) -> Result<Checks>`, `handle(cx, permit, input) -> Result<Reply>`.
 macro_rules! operation {
-    ($name:ident: $action:literal on [$($type:literal),*] + [$($key:literal),*], $input:ty, $resolve:expr, $handle:expr) => {
+    ($name:ident: $($action:literal)|+ on [$($type:literal),*] + [$($key:literal),*], $input:ty, $resolve:expr, $handle:expr) => {
         #[doc = concat!("`s3:", stringify!($name), "`")]
         pub(crate) struct $name;
 
         impl tenantry_kernel::Operation for $name {
             const SERVICE: &'static str = "s3";
             const NAME: &'static str = stringify!($name);
-            const ACCESS: tenantry_kernel::Access = tenantry_kernel::Access::check_with(
-                $action,
+            const ACCESS: tenantry_kernel::Access = tenantry_kernel::Access::check_any(
+                &[$($action),+],
                 &[$($type),*],
                 &["s3:authType", "s3:ResourceAccount", "s3:signatureAge", "s3:signatureversion", "s3:x-amz-content-sha256" $(, $key)*],
             );

@@ -41,16 +41,8 @@ pub struct Machinery {
 /// All operations of `sagemaker` and `sagemaker-runtime`.
 #[must_use]
 pub fn table() -> Vec<OperationRow> {
-    [
-        tagging::table(),
-        pipelines::table(),
-        jobs::table(),
-        hosting::table(),
-        registry::table(),
-        experiments::table(),
-        images::table(),
-    ]
-    .concat()
+    [tagging::table(), pipelines::table(), jobs::table(), hosting::table(), registry::table(), experiments::table(), images::table()]
+        .concat()
 }
 
 /// All reconcilers.

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::json;
-use tenantry_core::{Arn, Result, Scope, Tag};
+use tenantry_core::{Arn, AwsError, Result, Scope, Tag};
 use tenantry_kernel::{Access, Check, Checks, Cx, Operation, OperationRow, Permit, Reply};
 use tenantry_store::{Batch, Expect, Kind};
 
@@ -22,8 +22,20 @@ pub fn table() -> Vec<OperationRow> {
 }
 
 const TYPES: &[&str] = &[
-    "action", "experiment", "experiment-trial", "experiment-trial-component", "endpoint", "endpoint-config", "image", "model", "model-package",
-    "model-package-group", "pipeline", "processing-job", "training-job", "transform-job",
+    "action",
+    "experiment",
+    "experiment-trial",
+    "experiment-trial-component",
+    "endpoint",
+    "endpoint-config",
+    "image",
+    "model",
+    "model-package",
+    "model-package-group",
+    "pipeline",
+    "processing-job",
+    "training-job",
+    "transform-job",
 ];
 
 /// `sagemaker:AddTags` on a resource that a call makes with tags; `None` without tags.
@@ -35,7 +47,7 @@ pub fn on_create(resource: &Arn, tags: &[Tag], creating: &'static str) -> Option
 /// Tags of a create request, checked.
 ///
 /// # Errors
-/// `ValidationException` for doubled keys, `aws:` keys and more than 50.
+/// `ValidationException` for doubled keys (condition keys know no case), `aws:` keys and more than 50.
 pub fn checked(tags: &[Tag]) -> Result<()> {
     if tags.len() > MAX_TAGS {
         return Err(validation(format!("The number of tags exceeds the limit of {MAX_TAGS}.")));
@@ -44,16 +56,29 @@ pub fn checked(tags: &[Tag]) -> Result<()> {
         if tag.key.to_ascii_lowercase().starts_with("aws:") {
             return Err(validation("aws: prefixed tag key names are not allowed for external use."));
         }
-        if tags[..index].iter().any(|other| other.key == tag.key) {
-            return Err(validation(format!("Duplicate tag keys found. Please note that Tag keys are case insensitive: {}.", tag.key)));
+        if tags[..index].iter().any(|other| same(&other.key, &tag.key)) {
+            return Err(doubled(&tag.key));
         }
     }
     Ok(())
 }
 
-fn parse(text: &str) -> Result<Arn> {
+fn same(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
+}
+
+fn doubled(key: &str) -> AwsError {
+    validation(format!("Duplicate tag keys found. Please note that Tag keys are case insensitive: {key}."))
+}
+
+/// The ARN of a resource here, as its tags are kept under it and policies are asked about it.
+fn parse(cx: &Cx, text: &str) -> Result<Arn> {
     let arn = Arn::parse(text).map_err(|_| validation(format!("Invalid ARN: {text}")))?;
-    if arn.service() == "sagemaker" { Ok(arn) } else { Err(validation(format!("Invalid ARN: {text}"))) }
+    if arn.partition() != "aws" || arn.service() != "sagemaker" || arn.region() != cx.region.as_str() {
+        return Err(validation(format!("Invalid ARN: {text} is not of SageMaker in {}.", cx.region)));
+    }
+    let (of, name) = arn.resource_type_and_id();
+    Ok(names::arn(&Scope::new(arn.account(), arn.region()), of, name))
 }
 
 /// The row behind an ARN: kind and id.
@@ -111,16 +136,19 @@ impl Operation for AddTags {
     const ACCESS: Access = Access::check_with("sagemaker:AddTags", TYPES, &["sagemaker:TaggingAction"]);
     type Input = AddTagsInput;
 
-    async fn resolve(_: &Cx, input: &AddTagsInput) -> Result<Checks> {
-        Ok(Check::on("sagemaker:AddTags", parse(&input.resource_arn)?).request_tags(&input.tags).into())
+    async fn resolve(cx: &Cx, input: &AddTagsInput) -> Result<Checks> {
+        Ok(Check::on("sagemaker:AddTags", parse(cx, &input.resource_arn)?).request_tags(&input.tags).into())
     }
 
     async fn handle(cx: &Cx, _: Permit<Self>, input: AddTagsInput) -> Result<Reply> {
         checked(&input.tags)?;
-        let arn = parse(&input.resource_arn)?;
+        let arn = parse(cx, &input.resource_arn)?;
         let (kind, scope, id) = require(cx, &arn).await?;
         let mut all = cx.kernel.store().tags(arn.as_str()).await?;
         for tag in &input.tags {
+            if all.iter().any(|had| had.key != tag.key && same(&had.key, &tag.key)) {
+                return Err(doubled(&tag.key));
+            }
             all.retain(|had| had.key != tag.key);
             all.push(tag.clone());
         }
@@ -153,12 +181,12 @@ impl Operation for ListTags {
     const ACCESS: Access = Access::check("sagemaker:ListTags", TYPES);
     type Input = ListTagsInput;
 
-    async fn resolve(_: &Cx, input: &ListTagsInput) -> Result<Checks> {
-        Ok(Check::on("sagemaker:ListTags", parse(&input.resource_arn)?).into())
+    async fn resolve(cx: &Cx, input: &ListTagsInput) -> Result<Checks> {
+        Ok(Check::on("sagemaker:ListTags", parse(cx, &input.resource_arn)?).into())
     }
 
     async fn handle(cx: &Cx, _: Permit<Self>, input: ListTagsInput) -> Result<Reply> {
-        let arn = parse(&input.resource_arn)?;
+        let arn = parse(cx, &input.resource_arn)?;
         require(cx, &arn).await?;
         let mut tags = cx.kernel.store().tags(arn.as_str()).await?;
         if let Some(token) = &input.next_token {
@@ -194,16 +222,62 @@ impl Operation for DeleteTags {
     const ACCESS: Access = Access::check("sagemaker:DeleteTags", TYPES);
     type Input = DeleteTagsInput;
 
-    async fn resolve(_: &Cx, input: &DeleteTagsInput) -> Result<Checks> {
-        Ok(Check::on("sagemaker:DeleteTags", parse(&input.resource_arn)?).tag_keys(&input.tag_keys).into())
+    async fn resolve(cx: &Cx, input: &DeleteTagsInput) -> Result<Checks> {
+        Ok(Check::on("sagemaker:DeleteTags", parse(cx, &input.resource_arn)?).tag_keys(&input.tag_keys).into())
     }
 
     async fn handle(cx: &Cx, _: Permit<Self>, input: DeleteTagsInput) -> Result<Reply> {
-        let arn = parse(&input.resource_arn)?;
+        let arn = parse(cx, &input.resource_arn)?;
         require(cx, &arn).await?;
         let mut batch = Batch::new();
         batch.remove_tags(arn.as_str(), input.tag_keys);
         cx.commit(batch).await?;
         Ok(Reply::empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::world::{ALL, World};
+
+    const GROUP: &str = "arn:aws:sagemaker:us-east-1:111122223333:model-package-group/g";
+
+    fn tags(pairs: &[(&str, &str)]) -> Value {
+        pairs.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect()
+    }
+
+    /// Condition keys know no case: a second spelling could stand in for the first.
+    #[tokio::test]
+    async fn a_key_has_one_spelling() {
+        let world = World::new();
+        let admin = world.role("admin", ALL, &[]).await;
+        let create = |tags: Value| json!({"ModelPackageGroupName": "g", "Tags": tags});
+        let error = world.refused(&admin, "CreateModelPackageGroup", create(tags(&[("tenant", "t2"), ("Tenant", "t1")]))).await;
+        assert_eq!(error.message, "Duplicate tag keys found. Please note that Tag keys are case insensitive: Tenant.");
+        world.ok(&admin, "CreateModelPackageGroup", create(tags(&[("Tenant", "t2")]))).await;
+        let error = world.refused(&admin, "AddTags", json!({"ResourceArn": GROUP, "Tags": tags(&[("tenant", "t1")])})).await;
+        assert_eq!(error.code, "ValidationException");
+        world.ok(&admin, "AddTags", json!({"ResourceArn": GROUP, "Tags": tags(&[("Tenant", "t3")])})).await;
+        assert_eq!(world.ok(&admin, "ListTags", json!({"ResourceArn": GROUP})).await["Tags"], tags(&[("Tenant", "t3")]));
+    }
+
+    #[tokio::test]
+    async fn a_resource_has_one_arn() {
+        let world = World::new();
+        let admin = world.role("admin", ALL, &[]).await;
+        world.ok(&admin, "CreateModelPackageGroup", json!({"ModelPackageGroupName": "g"})).await;
+        for other in [GROUP.replace("us-east-1", "eu-west-1"), GROUP.replace("aws:", "aws-cn:")] {
+            for (operation, rest) in
+                [("AddTags", json!({"Tags": tags(&[("k", "v")])})), ("ListTags", json!({})), ("DeleteTags", json!({"TagKeys": ["k"]}))]
+            {
+                let mut request = rest;
+                request["ResourceArn"] = json!(other);
+                assert_eq!(world.refused(&admin, operation, request).await.code, "ValidationException", "{operation} {other}");
+            }
+        }
+        world.ok(&admin, "AddTags", json!({"ResourceArn": GROUP.replace("/g", "/G"), "Tags": tags(&[("k", "v")])})).await;
+        assert_eq!(world.ok(&admin, "ListTags", json!({"ResourceArn": GROUP})).await["Tags"], tags(&[("k", "v")]));
     }
 }

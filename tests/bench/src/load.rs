@@ -56,7 +56,8 @@ impl Load {
         if let Some(keys) = &self.keys {
             let hash: String = Sha256::digest(&self.body).iter().map(|byte| format!("{byte:02x}")).collect();
             let parts = Parts { method: self.method, path: &self.path, query: "", headers: &headers };
-            let signer = Signer { access_key: &keys.access_key, secret: &keys.secret, token: None, region: "us-east-1", service: keys.service };
+            let signer =
+                Signer { access_key: &keys.access_key, secret: &keys.secret, token: None, region: "us-east-1", service: keys.service };
             let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
             for (name, value) in tenantry_sigv4::sign(&parts, &hash, &signer, Timestamp::from_secs(since.as_secs().try_into()?)) {
                 request = request.header(name, value);
@@ -82,7 +83,11 @@ impl Load {
         let response = sender.send_request(self.request()?).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
-        if status.is_success() { Ok(body) } else { Err(format!("{} {}: {status} {}", self.method, self.path, String::from_utf8_lossy(&body)).into()) }
+        if status.is_success() {
+            Ok(body)
+        } else {
+            Err(format!("{} {}: {status} {}", self.method, self.path, String::from_utf8_lossy(&body)).into())
+        }
     }
 
     /// `total` requests over `connections`, after a warm-up of a tenth. A failed request fails the run.

@@ -50,7 +50,14 @@ impl Instance {
         Keys { access_key: text("access_key_id"), secret: text("secret_access_key"), service }
     }
 
-    fn load(&self, service: &'static str, method: &'static str, path: &str, headers: Vec<(&'static str, String)>, body: impl Into<Bytes>) -> Load {
+    fn load(
+        &self,
+        service: &'static str,
+        method: &'static str,
+        path: &str,
+        headers: Vec<(&'static str, String)>,
+        body: impl Into<Bytes>,
+    ) -> Load {
         Load { address: self.address.clone(), method, path: path.to_owned(), headers, body: body.into(), keys: Some(self.keys(service)) }
     }
 

@@ -10,3 +10,4 @@ mod organization;
 mod place;
 mod reconcile;
 mod sessions;
+mod tags;

@@ -13,8 +13,8 @@ use crate::{
     operation::operation,
 };
 
-operation!(GetObjectAcl: "s3:GetObjectAcl" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:VersionId", "s3:prefix"], Input, resolve_get, get);
-operation!(PutObjectAcl: "s3:PutObjectAcl" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:VersionId", "s3:prefix", "s3:x-amz-acl"], Input, resolve_put, put);
+operation!(GetObjectAcl: "s3:GetObjectAcl" | "s3:GetObjectVersionAcl" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:VersionId", "s3:prefix"], Input, resolve_get, get);
+operation!(PutObjectAcl: "s3:PutObjectAcl" | "s3:PutObjectVersionAcl" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:VersionId", "s3:prefix", "s3:x-amz-acl"], Input, resolve_put, put);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

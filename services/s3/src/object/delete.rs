@@ -20,8 +20,8 @@ pub(crate) const MAX_KEYS: usize = 1000;
 /// Keys that go in one commit.
 const TOGETHER: usize = 100;
 
-operation!(DeleteObject: "s3:DeleteObject" on ["object"] + ["s3:if-match", "s3:VersionId"], DeleteInput, resolve, delete);
-operation!(DeleteObjects: "s3:DeleteObject" on ["object"] + ["s3:if-match", "s3:VersionId"], ManyInput, resolve_many, delete_many);
+operation!(DeleteObject: "s3:DeleteObject" | "s3:DeleteObjectVersion" on ["object"] + ["s3:if-match", "s3:VersionId"], DeleteInput, resolve, delete);
+operation!(DeleteObjects: "s3:DeleteObject" | "s3:DeleteObjectVersion" on ["object"] + ["s3:if-match", "s3:VersionId"], ManyInput, resolve_many, delete_many);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -35,20 +35,16 @@ pub(crate) struct DeleteInput {
     mfa: Option<String>,
 }
 
-/// The checks of deleting a key, or one version of it.
-fn checks(cx: &Cx, bucket: &Bucket, key: &str, id: Option<&str>, if_match: Option<&str>) -> Vec<Check> {
-    let keys = |check: Check| check.key_if("s3:VersionId", id).key_if("s3:if-match", if_match);
-    let mut all = vec![keys(bucket.check(cx, "s3:DeleteObject", Some(key)))];
-    if id.is_some() {
-        all.push(keys(bucket.check(cx, "s3:DeleteObjectVersion", Some(key))));
-    }
-    all
+/// The check of deleting a key, or one version of it.
+fn check(cx: &Cx, bucket: &Bucket, key: &str, id: Option<&str>, if_match: Option<&str>) -> Check {
+    let action = if id.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
+    bucket.check(cx, action, Some(key)).key_if("s3:VersionId", id).key_if("s3:if-match", if_match)
 }
 
 async fn resolve(cx: &Cx, input: &DeleteInput) -> Result<Checks> {
     names::check_key(&input.key)?;
     let bucket = Bucket::named(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
-    Ok(checks(cx, &bucket, &input.key, input.version_id.as_deref(), input.if_match.as_deref()).into_iter().collect())
+    Ok(check(cx, &bucket, &input.key, input.version_id.as_deref(), input.if_match.as_deref()).into())
 }
 
 async fn delete(cx: &Cx, permit: Permit<DeleteObject>, input: DeleteInput) -> Result<Reply> {
@@ -105,10 +101,10 @@ async fn resolve_many(cx: &Cx, input: &ManyInput) -> Result<Checks> {
     let bucket = Bucket::named(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     for one in objects {
         if one.refusal(cx, &bucket).await?.is_none() {
-            return Ok(one.checks(cx, &bucket).into_iter().collect());
+            return Ok(one.check(cx, &bucket).into());
         }
     }
-    Ok(objects.iter().take(1).flat_map(|one| one.checks(cx, &bucket)).collect())
+    Ok(objects.iter().take(1).map(|one| one.check(cx, &bucket)).collect())
 }
 
 async fn delete_many(cx: &Cx, permit: Permit<DeleteObjects>, input: ManyInput) -> Result<Reply> {
@@ -148,18 +144,13 @@ async fn delete_many(cx: &Cx, permit: Permit<DeleteObjects>, input: ManyInput) -
 }
 
 impl One {
-    fn checks(&self, cx: &Cx, bucket: &Bucket) -> Vec<Check> {
-        checks(cx, bucket, &self.key, self.version_id.as_deref(), self.etag.as_deref())
+    fn check(&self, cx: &Cx, bucket: &Bucket) -> Check {
+        check(cx, bucket, &self.key, self.version_id.as_deref(), self.etag.as_deref())
     }
 
     /// Why this key may not be deleted; `None` where it may.
     async fn refusal(&self, cx: &Cx, bucket: &Bucket) -> Result<Option<AwsError>> {
-        for check in self.checks(cx, bucket) {
-            if let Some(refusal) = cx.refusal(&check).await? {
-                return Ok(Some(refusal));
-            }
-        }
-        Ok(None)
+        cx.refusal(&self.check(cx, bucket)).await
     }
 
     fn target(&self) -> Target<'_> {

@@ -17,8 +17,8 @@ use crate::{
     operation::operation,
 };
 
-operation!(GetObject: "s3:GetObject" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:VersionId", "s3:prefix"], ReadInput, resolve_get, get);
-operation!(HeadObject: "s3:GetObject" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:VersionId", "s3:prefix"], ReadInput, resolve_head, head);
+operation!(GetObject: "s3:GetObject" | "s3:GetObjectVersion" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:VersionId", "s3:prefix"], ReadInput, resolve_get, get);
+operation!(HeadObject: "s3:GetObject" | "s3:GetObjectVersion" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:VersionId", "s3:prefix"], ReadInput, resolve_head, head);
 
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -93,15 +93,13 @@ async fn resolve_head(cx: &Cx, input: &ReadInput) -> Result<Checks> {
     read_checks(cx, &bucket, &input.key, input.version_id.as_deref(), actions).await
 }
 
-/// The checks of a read of an object or (`actions[1]`) of a version of it. Of a key that is not there
+/// The checks of a read of an object (`actions[0]`) or of a version of it by its id (`actions[1]`, and then that one only). Of a key that is not there
 /// only those are told who may list the bucket: so `s3:ListBucket` is needed as well.
 pub(crate) async fn read_checks(cx: &Cx, bucket: &Bucket, key: &str, id: Option<&str>, actions: [&'static str; 2]) -> Result<Checks> {
     let found = version::find(&cx.kernel, bucket, key, id).await?.filter(|found| !found.version.marker);
     let keys = |check: Check| existing_tags(check.key_if("s3:VersionId", id), found.as_ref());
-    let mut checks = Checks::from(keys(bucket.check(cx, actions[0], Some(key))));
-    if id.is_some() {
-        checks = checks.and(keys(bucket.check(cx, actions[1], Some(key))));
-    }
+    let action = actions[usize::from(id.is_some())];
+    let mut checks = Checks::from(keys(bucket.check(cx, action, Some(key))));
     if found.is_none() {
         let (action, prefix) = if id.is_some() { ("s3:ListBucketVersions", key) } else { ("s3:ListBucket", key) };
         checks = checks.and(bucket.check(cx, action, None).key("s3:prefix", prefix));

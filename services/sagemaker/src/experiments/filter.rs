@@ -10,6 +10,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use tenantry_core::Timestamp;
 
+/// An operator that no request has: the same text. `Equals` takes `01` and `1` for equal, and tenants may be so named.
+pub(super) const EXACTLY: &str = "Exactly";
+
 /// `SearchExpression`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -76,6 +79,7 @@ impl Filter {
         let wanted = self.value.as_deref().unwrap_or_default();
         let compares = |test: &dyn Fn(Ordering) -> bool| found.iter().any(|value| compare(value, wanted).is_some_and(test));
         match self.operator.as_deref().unwrap_or("Equals") {
+            EXACTLY => found.iter().any(|value| value.as_str() == Some(wanted)),
             "Exists" => !found.is_empty(),
             "NotExists" => found.is_empty(),
             "NotEquals" => !compares(&Ordering::is_eq),

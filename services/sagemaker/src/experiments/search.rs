@@ -6,12 +6,12 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tenantry_core::{Result, Scope};
+use tenantry_core::{AwsError, Result, Scope};
 use tenantry_kernel::{Check, Checks, Cx, Permit, Reply};
 use tenantry_store::{Kind, List, Row};
 
 use super::{
-    filter::{Expression, Filter, order},
+    filter::{EXACTLY, Expression, Filter, order},
     record::{Entity, Noun, OF_COMPONENT, OF_TRIAL, associations},
     suggest::members_of,
 };
@@ -89,8 +89,11 @@ fn wrapped(member: &str, document: Value) -> Value {
 }
 
 fn visibility(conditions: &[Condition]) -> Expression {
-    let filter =
-        |condition: &Condition| Filter { name: condition.key.clone().unwrap_or_default(), operator: None, value: condition.value.clone() };
+    let filter = |condition: &Condition| Filter {
+        name: condition.key.clone().unwrap_or_default(),
+        operator: Some(EXACTLY.to_owned()),
+        value: condition.value.clone(),
+    };
     Expression::all(conditions.iter().map(filter).collect())
 }
 
@@ -132,12 +135,18 @@ async fn documents(cx: &Cx, scope: &Scope, input: &SearchInput) -> Result<Vec<(&
 }
 
 async fn document(cx: &Cx, scope: &Scope, kind: Kind, row: &Row) -> Result<Option<Map<String, Value>>> {
-    let described = |operation, member: &str| {
+    let described = |of: &'static str, action: &'static str, member: &str| {
         let request = json!({member: row.id});
+        let check = Check::on(action, names::arn(scope, of, &row.id));
+        let operation = action.trim_start_matches("sagemaker:");
         async move {
-            // What the caller may not see, or what is being deleted, is not found.
+            // What the caller may not see is not found, and no denial: a search would record thousands.
+            if !cx.allows(&check).await? {
+                return Ok(None);
+            }
+            // Nor is what is being deleted.
             let reply = cx.kernel.call(&cx.caller, &cx.region, "sagemaker", operation, request).await;
-            reply.ok().and_then(|reply| reply.output.as_object().cloned())
+            Ok::<_, AwsError>(reply.ok().and_then(|reply| reply.output.as_object().cloned()))
         }
     };
     Ok(match kind {
@@ -148,9 +157,9 @@ async fn document(cx: &Cx, scope: &Scope, kind: Kind, row: &Row) -> Result<Optio
         names::EXECUTION => Some(pipelines::execution_document(row, &row.body::<pipelines::ExecutionRecord>()?)),
         names::PACKAGE => Some(registry::package_document(row, &row.body::<registry::PackageRecord>()?)),
         names::PACKAGE_GROUP => Some(registry::group_document(row, &row.body::<registry::GroupRecord>()?)),
-        names::TRAINING_JOB => described("DescribeTrainingJob", "TrainingJobName").await,
-        names::ENDPOINT => described("DescribeEndpoint", "EndpointName").await,
-        names::MODEL => described("DescribeModel", "ModelName").await,
+        names::TRAINING_JOB => described("training-job", "sagemaker:DescribeTrainingJob", "TrainingJobName").await?,
+        names::ENDPOINT => described("endpoint", "sagemaker:DescribeEndpoint", "EndpointName").await?,
+        names::MODEL => described("model", "sagemaker:DescribeModel", "ModelName").await?,
         _ => Some(entity(cx, scope, row).await?),
     })
 }

@@ -1,4 +1,7 @@
 use serde_json::{Map, Value, json};
+use tenantry_core::Scope;
+use tenantry_kernel::DENIAL;
+use tenantry_store::ByScope;
 
 use super::{JobRun, check_config, record_job};
 use crate::{
@@ -150,10 +153,37 @@ async fn search_pages_and_visibility() {
     assert_eq!(world.refused(&tenant, "Search", json!({"Resource": "ModelPackageGroup"})).await.code, "AccessDeniedException");
     let own = json!({"Resource": "ModelPackageGroup", "VisibilityConditions": [{"Key": "Tags.TenantID", "Value": "t1"}]});
     assert_eq!(world.ok(&tenant, "Search", own).await["TotalHits"]["Value"], 6);
+    let tags = json!([{"Key": "TenantID", "Value": "01"}]);
+    world.ok(&admin, "CreateModelPackageGroup", json!({"ModelPackageGroupName": "numbered", "Tags": tags})).await;
+    let one = world.role("one", policy, &[("TenantID", "1")]).await;
+    let own = json!({"Resource": "ModelPackageGroup", "VisibilityConditions": [{"Key": "Tags.TenantID", "Value": "1"}]});
+    assert_eq!(world.ok(&one, "Search", own).await["TotalHits"]["Value"], 0, "tenant 1 is not tenant 01");
     let suggestions =
         json!({"Resource": "ExperimentTrialComponent", "SuggestionQuery": {"PropertyNameQuery": {"PropertyNameHint": "para"}}});
     assert_eq!(
         world.ok(&admin, "GetSearchSuggestions", suggestions).await["PropertyNameSuggestions"],
         json!([{"PropertyName": "Parameters"}])
     );
+}
+
+#[tokio::test]
+async fn search_leaves_out_what_may_not_be_described() {
+    let world = World::new();
+    let admin = world.role("admin", ALL, &[]).await;
+    for name in ["seen", "hidden"] {
+        world.ok(&admin, "CreateTrainingJob", json!({"TrainingJobName": name, "AlgorithmSpecification": {"TrainingInputMode": "File"}, "RoleArn": "arn:aws:iam::111122223333:role/admin", "OutputDataConfig": {"S3OutputPath": "s3://bucket/"}, "ResourceConfig": {"VolumeSizeInGB": 1}})).await;
+    }
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sagemaker:Search","sagemaker:DescribeTrainingJob"],
+        "Resource":["*"]},{"Effect":"Deny","Action":"sagemaker:DescribeTrainingJob","Resource":"*/hidden"}]}"#;
+    let tenant = world.role("tenant", policy, &[]).await;
+    let found = search(&world, &tenant, "TrainingJob", json!([])).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    let own = Scope::global("111122223333");
+    let denials = ByScope::Exact(&own);
+    // They are recorded behind the answer: one that must be there is waited for.
+    world.refused(&tenant, "DescribeTrainingJob", json!({"TrainingJobName": "hidden"})).await;
+    while world.kernel.store().count(DENIAL, denials, None).await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.kernel.store().count(DENIAL, denials, None).await.unwrap(), 1, "a search is no denial");
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tenantry_core::{AwsError, Result, Scope};
 use tenantry_kernel::{Check, Checks, Cx, OperationRow, Permit, Reply};
+use tenantry_store::Row;
 
 use super::{
     plan::{self, Input, NO_KEYS, NO_VPC, Output, Plan, local_path, pairs, refuse, s3_uri, text, texts},
@@ -212,7 +213,12 @@ operation!(DescribeProcessingJob, TYPES, Named, on_job, describe);
 async fn describe(cx: &Cx, permit: Permit<DescribeProcessingJob>, input: Named) -> Result<Reply> {
     let name = input.processing_job_name;
     let (row, record) = verbs::get(cx, permit.scope(), Of::Processing, &name, missing(&name)).await?;
-    let mut out = record.described(&row);
+    Ok(Reply::new(document(&row, &record)))
+}
+
+/// What DescribeProcessingJob shows.
+pub(crate) fn document(row: &Row, record: &Record) -> Value {
+    let mut out = record.described(row);
     let state = &record.state;
     out.insert("ProcessingJobArn".to_owned(), json!(Of::Processing.arn(&row.scope, &row.id)));
     out.insert("ProcessingJobStatus".to_owned(), json!(state.status()));
@@ -222,7 +228,7 @@ async fn describe(cx: &Cx, permit: Permit<DescribeProcessingJob>, input: Named) 
     if let Some(message) = &state.exit_message {
         out.insert("ExitMessage".to_owned(), json!(message));
     }
-    Ok(Reply::new(Value::Object(out)))
+    Value::Object(out)
 }
 
 operation!(StopProcessingJob, TYPES, Named, on_job, stop);

@@ -9,7 +9,7 @@ use tenantry_core::{Arn, Result, Scope, Timestamp};
 use tenantry_kernel::Kernel;
 use tenantry_store::{Batch, CommitError, Kind, Row};
 
-use crate::names;
+use crate::{experiments, names};
 
 /// The two kinds of jobs, which run alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -254,6 +254,21 @@ impl Record {
     }
 }
 
+/// What a job's experiment is to show of it: its trial component, made with the job and completed at its end.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) async fn tracked(kernel: &Kernel, of: Of, row: &Row, record: &Record, by: &Value) -> Result<Batch> {
+    if !record.member("ExperimentConfig").is_object() {
+        return Ok(Batch::new());
+    }
+    let document = match of {
+        Of::Training => super::training::document(row, record)?,
+        Of::Processing => super::processing::document(row, record),
+    };
+    experiments::record_described(kernel, &row.scope, &document, by).await
+}
+
 /// Reads a job, changes its state, writes it; again when somebody else was faster. `None`: there is no such job.
 ///
 /// `change` answers `false` where nothing is to be written.
@@ -274,7 +289,11 @@ pub(crate) async fn change(
             return Ok(Some(record));
         }
         let mut batch = Batch::new();
-        batch.update(record.clone().into_row(row, kernel.now())?);
+        let row = record.clone().into_row(row, kernel.now())?;
+        if record.state.phase == Phase::Over {
+            batch.append_batch(tracked(kernel, of, &row, &record, &Value::Null).await?);
+        }
+        batch.update(row);
         match kernel.store().commit(batch).await {
             Ok(()) => return Ok(Some(record)),
             Err(CommitError::Conflict { .. }) => {}

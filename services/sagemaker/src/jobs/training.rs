@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tenantry_core::{Arn, AwsError, Result, Scope};
 use tenantry_kernel::{Check, Checks, Cx, OperationRow, Permit, Reply};
+use tenantry_store::Row;
 
 use super::{
     metrics,
@@ -293,7 +294,15 @@ operation!(DescribeTrainingJob, TYPES, Named, on_job, describe);
 
 async fn describe(cx: &Cx, permit: Permit<DescribeTrainingJob>, input: Named) -> Result<Reply> {
     let (row, record) = verbs::get(cx, permit.scope(), Of::Training, &input.training_job_name, missing()).await?;
-    let mut out = record.described(&row);
+    Ok(Reply::new(document(&row, &record)?))
+}
+
+/// What DescribeTrainingJob shows.
+///
+/// # Errors
+/// Internal only: what is stored was checked.
+pub(crate) fn document(row: &Row, record: &Record) -> Result<Value> {
+    let mut out = record.described(row);
     let arn: Arn = Of::Training.arn(&row.scope, &row.id);
     let state = &record.state;
     let job = row.id.as_str();
@@ -315,11 +324,18 @@ async fn describe(cx: &Cx, permit: Permit<DescribeTrainingJob>, input: Named) ->
     if !state.metrics.is_empty() {
         out.insert("FinalMetricDataList".to_owned(), json!(state.metrics));
     }
+    // What AWS describes although it was not asked for. The SDK's `attach` reads the key.
+    if let Some(config) = out.get_mut("OutputDataConfig").and_then(Value::as_object_mut) {
+        config.entry("KmsKeyId").or_insert(json!(""));
+    }
+    for member in ["EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"] {
+        out.entry(member).or_insert(json!(false));
+    }
     // Members of the request that AWS does not describe.
     for member in ["SessionChainingConfig", "ServerlessJobConfig"] {
         out.remove(member);
     }
-    Ok(Reply::new(Value::Object(out)))
+    Ok(Value::Object(out))
 }
 
 operation!(StopTrainingJob, TYPES, Named, on_job, stop);

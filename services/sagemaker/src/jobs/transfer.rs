@@ -102,7 +102,7 @@ async fn fetch_one(mover: Mover, object: S3Uri, targets: Vec<(PathBuf, Arc<Budge
 fn decompress(path: &Path, budget: &Budget) -> Result<PathBuf, TransferError> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let plain = name.strip_suffix(".gz").filter(|plain| relative(plain).is_some());
-    let aside = path.with_file_name(format!(".{}.part", &name[..name.len().min(200)].trim_end_matches(|c: char| !c.is_ascii())));
+    let aside = path.with_file_name(format!(".{}.part", &name[..name.floor_char_boundary(200)]));
     let mut from = MultiGzDecoder::new(fs::File::open(path)?);
     let mut to = fs::File::options().write(true).create_new(true).open(&aside)?;
     let mut chunk = vec![0; 256 << 10];
@@ -200,6 +200,8 @@ mod tests {
         let budget = Budget::of_gib(1);
         assert_eq!(decompress(&write("a.csv.gz"), &budget).unwrap(), dir.join("a.csv"));
         assert_eq!(decompress(&write("b"), &budget).unwrap(), dir.join("b"));
+        let long = format!("a{}", "é".repeat(124));
+        assert_eq!(decompress(&write(&long), &budget).unwrap(), dir.join(&long), "no character ends at the 200th byte");
         assert_eq!((fs::read(dir.join("a.csv")).unwrap(), fs::read(dir.join("b")).unwrap()), (b"1,2,3".to_vec(), b"1,2,3".to_vec()));
         fs::write(dir.join("c.gz"), "no gzip").unwrap();
         assert!(decompress(&dir.join("c.gz"), &budget).is_err());

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     Machinery, author,
     error::{in_use, limit, validation},
+    experiments,
     names::PRINCIPAL,
     tagging,
 };
@@ -96,8 +97,9 @@ pub(crate) async fn create(
     complete(&mut record.request, &machinery, &plan)?;
     let arn = of.arn(scope, name);
     container::assume(&cx.kernel, &plan.role, &arn, record.state.source_identity.as_deref(), &scope.region).await?;
-    let row = record.into_row(Row::new(of.kind(), scope, name, now).name(name), now)?;
-    let mut batch = Batch::new();
+    experiments::check_config(&cx.kernel, scope, record.member("ExperimentConfig")).await?;
+    let row = record.clone().into_row(Row::new(of.kind(), scope, name, now).name(name), now)?;
+    let mut batch = record::tracked(&cx.kernel, of, &row, &record, &author::of(&cx.caller)).await?;
     batch.put(Row::new(of.name_kind(), scope, name.to_lowercase(), now).name(name), Expect::Absent);
     batch.put(row, Expect::Absent);
     batch.set_tags(arn.as_str(), tags);

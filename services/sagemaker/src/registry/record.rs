@@ -41,7 +41,13 @@ pub(super) fn group_arn(cx: &Cx, name: &str) -> Result<Arn> {
 
 /// The ARN that a name, `group/version` or ARN of a package means.
 pub(crate) fn package_arn(cx: &Cx, name: &str) -> Result<Arn> {
-    named(cx, "model-package", name)
+    let arn = named(cx, "model-package", name)?;
+    // One version has one ARN: a policy about `group/1` would not be asked about `group/01`.
+    let version = arn.resource_type_and_id().1.split_once('/').map(|(_, version)| version);
+    if version.is_some_and(|version| version.starts_with('0') || !version.bytes().all(|b| b.is_ascii_digit())) {
+        return Err(validation(format!("ModelPackage {arn} does not exist.")));
+    }
+    Ok(arn)
 }
 
 fn named(cx: &Cx, of: &str, name: &str) -> Result<Arn> {

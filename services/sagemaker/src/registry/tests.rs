@@ -28,6 +28,10 @@ async fn versions_are_registered_approved_and_listed() {
         world.clock.advance_secs(1);
     }
     let arn = "arn:aws:sagemaker:us-east-1:111122223333:model-package/churn/2";
+    for alias in [arn.replace("/2", "/02"), "churn/02".to_owned()] {
+        let error = world.refused(&admin, "DescribeModelPackage", json!({"ModelPackageName": alias})).await;
+        assert_eq!(error.code, "ValidationException", "{alias} is no second name of version 2");
+    }
     let update = json!({"ModelPackageArn": arn, "ModelApprovalStatus": "Approved", "ApprovalDescription": "fine",
         "CustomerMetadataProperties": {"c": "3"}, "CustomerMetadataPropertiesToRemove": ["a"]});
     world.ok(&admin, "UpdateModelPackage", update).await;

@@ -65,10 +65,12 @@ fn every_row_is_well_formed() {
         let service = tenantry_wire::service(row.service).unwrap_or_else(|| panic!("{name}: no such model"));
         assert!(service.operation(row.name).is_some(), "{name} is not modelled");
         match row.access() {
-            Access::Check { action, resources, .. } => {
-                let (prefix, verb) = action.split_once(':').unwrap_or_else(|| panic!("{name}: {action} has no prefix"));
-                assert_eq!(prefix, service.signing_name, "{name}: {action} is another service's");
-                assert!(!verb.is_empty() && !verb.contains('*'), "{name}: {action}");
+            Access::Check { action, alternatives, resources, .. } => {
+                for action in std::iter::once(&action).chain(alternatives) {
+                    let (prefix, verb) = action.split_once(':').unwrap_or_else(|| panic!("{name}: {action} has no prefix"));
+                    assert_eq!(prefix, service.signing_name, "{name}: {action} is another service's");
+                    assert!(!verb.is_empty() && !verb.contains('*'), "{name}: {action}");
+                }
                 assert!(!resources.is_empty(), "{name} says no resource type; \"*\" is one");
             }
             Access::CallerOnly(reason) | Access::Public(reason) => assert!(reason.len() > 20, "{name}: give a reason"),
