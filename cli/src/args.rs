@@ -80,6 +80,9 @@ pub struct Serve {
     /// Where Python environments are kept, if not in the data directory (several instances may share them).
     #[arg(long, value_name = "DIR", env = "TENANTRY_ENVIRONMENTS")]
     pub environments: Option<PathBuf>,
+    /// Descriptions of further images (`*.toml`); they come before the built-in ones.
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
 }
 
 /// `env`.

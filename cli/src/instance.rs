@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    os::unix::fs::DirBuilderExt,
+    io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -28,6 +29,8 @@ pub struct Settings {
     pub isolation: Isolation,
     /// Where Python environments are kept.
     pub environments: PathBuf,
+    /// Descriptions of further images.
+    pub images: Option<PathBuf>,
 }
 
 /// An opened instance. Holds the data directory's lock.
@@ -48,6 +51,25 @@ fn lock(data: &Path) -> Result<File, Failure> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Failure::Unavailable(format!("`{}` is in use by another server", data.display()))),
         Err(TryLockError::Error(error)) => Err(Failure::file(path)(error)),
+    }
+}
+
+/// Removes a directory of jobs. Without root's rights a job may have closed its own directories: they are opened first.
+fn clear(dir: &Path) -> io::Result<()> {
+    fn open(dir: &Path) -> io::Result<()> {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            // The type is the entry's own: a link is not followed.
+            if entry.file_type()?.is_dir() {
+                open(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => open(dir).and_then(|()| fs::remove_dir_all(dir)),
+        done => done,
     }
 }
 
@@ -87,11 +109,14 @@ pub async fn open(settings: &Settings) -> Result<Instance, Failure> {
     let work = data.join("work");
     if work.exists() {
         // What ran is dead; what was acknowledged lies in the store.
-        fs::remove_dir_all(&work).map_err(Failure::file(&work))?;
+        clear(&work).map_err(Failure::file(&work))?;
     }
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&work).map_err(Failure::file(&work))?;
     let work = fs::canonicalize(&work).map_err(Failure::file(&work))?;
-    let images = Images::builtin().map_err(|e| unavailable(&e))?;
+    let mut images = Images::builtin().map_err(|e| unavailable(&e))?;
+    if let Some(dir) = &settings.images {
+        images.load_over(dir).map_err(|e| unavailable(&e))?;
+    }
     let broker = Arc::new(Broker::new(Arc::clone(&authority), settings.egress.clone()));
     let bundle = fs::canonicalize(&bundle).map_err(Failure::file(&bundle))?;
     let machinery =

@@ -80,6 +80,7 @@ pub async fn serve(arguments: Serve) -> Result<ExitCode, Failure> {
         names: arguments.tls_name,
         egress: egress(&arguments.egress),
         isolation: arguments.isolation,
+        images: arguments.images,
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| Failure::Unavailable(e.to_string()))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::Unavailable(e.to_string()))?;

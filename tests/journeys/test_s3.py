@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import urllib.request
 import uuid
 import zlib
 
@@ -215,6 +216,89 @@ def test_presigned_urls(instance, bucket):
     assert requests.get(get.replace("b%20c", "b%20d")).status_code == 403
     anonymous = requests.get(get.split("?")[0])
     assert anonymous.status_code == 403 and "<Code>AccessDenied</Code>" in anonymous.text
+
+
+def test_presigned_urls_of_a_client_without_configuration(instance, bucket):
+    s3 = instance.client("s3")
+    params = {"Bucket": bucket, "Key": "a/b c&d"}
+    put = s3.generate_presigned_url("put_object", Params={**params, "ContentType": "text/x", "Metadata": {"m": "1"}})
+    assert "AWSAccessKeyId=" in put and "X-Amz-Signature" not in put
+    assert requests.put(put, data=b"two", headers={"content-type": "text/x"}).status_code == 200
+    head = s3.head_object(**params)
+    assert (head["ContentType"], head["Metadata"]) == ("text/x", {"m": "1"}), "what the URL says counts"
+    assert requests.put(put, data=b"two", headers={"content-type": "text/y"}).status_code in (400, 403)
+    get = s3.generate_presigned_url("get_object", Params={**params, "ResponseContentType": "text/z"})
+    answer = requests.get(get)
+    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"two", "text/z")
+    listed = requests.get(s3.generate_presigned_url("list_objects_v2", Params={"Bucket": bucket, "Prefix": "a/"}))
+    assert listed.status_code == 200, listed.url + listed.text
+    assert "<KeyCount>1</KeyCount>" in listed.text
+    for changed in (get.replace("b%20c", "b%20x"), get.replace("text%2Fz", "text%2Fq"), get + "&versionId=null", get + "&attributes"):
+        refused = requests.get(changed)
+        assert refused.status_code == 403 and refused.content != b"two", changed
+    assert "<Code>SignatureDoesNotMatch</Code>" in requests.get(get + "&acl").text
+    assert requests.put(get, data=b"x").status_code == 403
+    mixed = requests.get(get + "&X-Amz-Signature=" + "0" * 64)
+    assert mixed.status_code == 400
+    expired = requests.get(s3.generate_presigned_url("get_object", Params=params, ExpiresIn=-5))
+    assert expired.status_code == 403 and "<Message>Request has expired</Message>" in expired.text
+
+
+def test_presigned_urls_of_the_command_line(instance, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"hello")
+    command = [os.path.join(os.path.dirname(sys.executable), "aws"), "s3", "presign", f"s3://{bucket}/k"]
+    url = subprocess.run(command, env=instance.environment(), check=True, capture_output=True, text=True).stdout.strip()
+    with urllib.request.urlopen(url) as answer:
+        assert answer.read() == b"hello"
+
+
+@pytest.mark.parametrize("version", [None, "s3v4"])
+def test_presigned_forms(instance, bucket, version):
+    s3 = instance.client("s3", **({"signature_version": version} if version else {}))
+    fields = {"acl": "bucket-owner-full-control", "Content-Type": "text/x", "success_action_status": "201", "x-amz-meta-m": "1"}
+    conditions = [{name: value} for name, value in fields.items()] + [["content-length-range", 2, 3 * MIB]]
+    post = s3.generate_presigned_post(bucket, "up/${filename}", Fields=fields, Conditions=conditions)
+    assert ("x-amz-signature" in post["fields"]) == (version is not None)
+
+    def send(data, name="ä b.bin", changed=None):
+        return requests.post(post["url"], data=post["fields"] | (changed or {}), files={"file": (name, data)})
+
+    data = os.urandom(2 * MIB + 3)
+    answer = send(data, "a b.bin")
+    assert answer.status_code == 201 and "<Key>up/a b.bin</Key>" in answer.text, answer.text
+    got = s3.get_object(Bucket=bucket, Key="up/a b.bin")
+    assert (got["Body"].read(), got["ContentType"], got["Metadata"]) == (data, "text/x", {"m": "1"})
+    assert "<Code>EntityTooLarge</Code>" in send(data + data).text
+    assert "<Code>EntityTooSmall</Code>" in send(b"x").text
+    for changed in ({"acl": "public-read"}, {"key": "elsewhere"}, {"x-amz-storage-class": "STANDARD"}, {"x-amz-meta-m": "2"}):
+        refused = send(b"hello", changed=changed)
+        assert refused.status_code == 403 and "Invalid according to Policy" in refused.text, refused.text
+    policy = json.loads(base64.b64decode(post["fields"]["policy"]))
+    policy["expiration"] = "2099-01-01T00:00:00Z"
+    forged = send(b"hello", changed={"policy": base64.b64encode(json.dumps(policy).encode()).decode()})
+    assert forged.status_code == 403 and "<Code>SignatureDoesNotMatch</Code>" in forged.text
+    late = s3.generate_presigned_post(bucket, "late", ExpiresIn=-5)
+    refused = requests.post(late["url"], data=late["fields"], files={"file": b"hello"})
+    assert refused.status_code == 403 and "Policy expired" in refused.text
+    assert requests.post(f"{instance.url}/{bucket}", data={"key": "k"}, files={"file": b"hello"}).status_code == 403
+    assert requests.post(post["url"], data=post["fields"]).status_code in (400, 501)
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["up/a b.bin"]
+    plain = s3.generate_presigned_post(bucket, "plain")
+    assert requests.post(plain["url"], data=plain["fields"], files={"file": b"hello"}).status_code == 204
+    onward = {"success_action_redirect": f"{instance.url}/done"}
+    plain = s3.generate_presigned_post(bucket, "onward", Fields=onward, Conditions=[onward])
+    answer = requests.post(plain["url"], data=plain["fields"], files={"file": b""}, allow_redirects=False)
+    assert answer.status_code == 303 and answer.headers["location"].startswith(f"{instance.url}/done?bucket={bucket}&key=onward&etag=")
+
+
+def test_a_version_needs_its_own_action_only(instance, s3, bucket):
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    version = s3.put_object(Bucket=bucket, Key="k", Body=b"1")["VersionId"]
+    arn = f"arn:aws:s3:::{bucket}/*"
+    reader = user(instance, {"Effect": "Allow", "Action": "s3:GetObjectVersion", "Resource": arn})
+    assert reader.get_object(Bucket=bucket, Key="k", VersionId=version)["Body"].read() == b"1"
+    assert fails(reader.get_object, Bucket=bucket, Key="k") == "AccessDenied"
+    assert fails(reader.delete_object, Bucket=bucket, Key="k", VersionId=version) == "AccessDenied"
 
 
 def test_settings(s3, bucket):

@@ -36,7 +36,13 @@ pub fn test(words: &[String]) -> Result<(), String> {
         crate::models::run(&["--check".to_owned()])?;
         coverage(&["--check".to_owned()])?;
     }
-    journeys(words)
+    journeys(words)?;
+    if words.is_empty() {
+        // The runtime of images, as far as it needs no more than Python.
+        let mut runtime = Command::new(python()?);
+        run(runtime.args(["-B", "-m", "unittest", "discover", "-q", "-s", "images/runtime/tests"]))?;
+    }
+    Ok(())
 }
 
 /// The journeys alone.

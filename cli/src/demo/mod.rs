@@ -56,6 +56,7 @@ pub async fn demo(arguments: Demo) -> Result<ExitCode, Failure> {
         names: Vec::new(),
         egress: Egress::Open,
         isolation: Isolation::Sandbox,
+        images: None,
     };
     let running = Running::start(&settings, ([127, 0, 0, 1], 0).into(), None).await?;
     let outcome = play(&running, &settings).await;

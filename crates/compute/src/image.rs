@@ -77,7 +77,7 @@ pub struct Image {
 
 /// No file answers for this image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("image `{uri}` is not known here: known are {}; add a file to the server's images directory, or start it with a container engine", known.join(", "))]
+#[error("image `{uri}` is not known here: known are {}; describe it in a file of a directory that `serve --images DIR` names", known.join(", "))]
 pub struct UnknownImage {
     /// As asked for.
     pub uri: String,

@@ -5,7 +5,7 @@
 //! that is not understood is refused, never treated as anonymous.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io,
     sync::{Arc, Mutex},
 };
@@ -15,13 +15,13 @@ use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
 use tenantry_core::{AccountId, AwsError, Region, Result, Scope, Secret, Timestamp};
 use tenantry_policy::Principal;
-use tenantry_sigv4::{ChunkDecoder, Dialect, Fault, Parts, Payload, Presented, SigningKey};
+use tenantry_sigv4::{ChunkDecoder, Credentials, Dialect, Fault, Form, Parts, Payload, Presented, PresentedV2, SigningKey};
 use tenantry_wire::{Protocol, Service};
 
 use crate::{
     addressing,
     body::{self, Body},
-    cx::Caller,
+    cx::{Caller, SignedAs},
     directory::{self, AccessKey, Session, SessionKind, User, kind},
     door::Head,
     kernel::Kernel,
@@ -32,12 +32,74 @@ use crate::{
 const REMEMBERED: usize = 10_000;
 
 /// A signature that was presented and not yet verified.
-pub(crate) struct Signed(Presented);
+pub(crate) struct Signed(Credentials);
 
 impl Signed {
     /// The service of the credential scope.
     pub(crate) fn service(&self) -> &str {
-        &self.0.service
+        match &self.0 {
+            Credentials::V4(presented) => &presented.service,
+            // There is no scope: S3 is the only one that takes it.
+            Credentials::V2(_) => "s3",
+        }
+    }
+    /// How it was signed, as S3's condition keys have it.
+    pub(crate) fn how(&self) -> SignedAs {
+        match &self.0 {
+            Credentials::V4(Presented { form: Form::Header, .. }) => SignedAs::Header,
+            Credentials::V4(Presented { form: Form::Presigned { .. }, .. }) => SignedAs::Query,
+            Credentials::V2(_) => SignedAs::QueryV2,
+        }
+    }
+    /// Headers that the query stands for.
+    pub(crate) fn carried(&self) -> &[(String, String)] {
+        match &self.0 {
+            Credentials::V4(_) => &[],
+            Credentials::V2(presented) => &presented.carried,
+        }
+    }
+}
+
+/// What a browser's form presents.
+pub(crate) struct Proof<'a> {
+    pub policy: &'a str,
+    signature: &'a str,
+    token: Option<&'a str>,
+    key: ProofKey<'a>,
+}
+
+enum ProofKey<'a> {
+    V4 { credential: &'a str, date: &'a str },
+    V2 { access_key: &'a str },
+}
+
+impl<'a> Proof<'a> {
+    /// Reads the fields; `None` where none of them says anything: an anonymous upload.
+    pub(crate) fn read(fields: &'a BTreeMap<String, String>) -> Result<Option<Self>> {
+        let field = |name: &str| fields.get(name).map(String::as_str);
+        let v4 = ["x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"];
+        let v2 = ["awsaccesskeyid", "signature"];
+        let (policy, token) = (field("policy"), field("x-amz-security-token"));
+        let missing = |name: &str| {
+            let text =
+                format!("Bucket POST must contain a field named '{name}'.  If it is specified, please check the order of the fields.");
+            AwsError::new(400, "InvalidArgument", text).with("ArgumentName", name.to_owned())
+        };
+        let need = |name: &str| field(name).ok_or_else(|| missing(name));
+        let has = |names: &[&str]| names.iter().any(|name| fields.contains_key(*name));
+        let (key, signature) = match (has(&v4), has(&v2)) {
+            (false, false) if policy.is_none() && token.is_none() => return Ok(None),
+            (true, true) => return Err(Fault::Ambiguous.answer(Dialect::S3)),
+            (false, true) => (ProofKey::V2 { access_key: need("awsaccesskeyid")? }, need("signature")?),
+            (true, false) | (false, false) => {
+                let algorithm = need("x-amz-algorithm")?;
+                if algorithm != tenantry_sigv4::ALGORITHM {
+                    return Err(Fault::UnsupportedAlgorithm(String::new()).answer(Dialect::S3));
+                }
+                (ProofKey::V4 { credential: need("x-amz-credential")?, date: need("x-amz-date")? }, need("x-amz-signature")?)
+            }
+        };
+        Ok(Some(Self { policy: need("policy")?, signature, token, key }))
     }
 }
 
@@ -132,13 +194,17 @@ impl Kernel {
         stream: Option<Body>,
         now: Timestamp,
     ) -> Result<(Caller, Region, Verified)> {
-        let Some(Signed(presented)) = signed else {
-            return anonymous(head, service, access, buffered, stream);
+        let presented = match signed {
+            None => return anonymous(head, service, access, buffered, stream),
+            Some(Signed(Credentials::V4(presented))) => presented,
+            Some(Signed(Credentials::V2(presented))) => {
+                return self.authenticate_v2(head, service, &presented, buffered, stream, now).await;
+            }
         };
         let word = |error| worded(service, error);
-        let region = scope_agrees(head, service, &presented).map_err(word)?;
+        let region = scope_agrees(head, service, &presented.service, &presented.region).map_err(word)?;
         let identity = self.identity(&presented.access_key).await.map_err(word)?;
-        check_token(&identity, &presented, now).map_err(word)?;
+        check_token(&identity, presented.token.as_deref(), now).map_err(word)?;
         let headers = borrowed(head);
         if let (Payload::Streaming { .. }, Some(_)) = (&presented.payload, buffered) {
             // Chunks are proven as they are read; what is read whole would be taken unproven.
@@ -149,12 +215,80 @@ impl Kernel {
             (Payload::Computed | Payload::Signed(_), Some(bytes)) => Some(hex(&Sha256::digest(bytes))),
             _ => None,
         };
-        let key = identity.signing_key(&presented);
+        let key = identity.signing_key(&presented.scope_date, &presented.region, &presented.service);
         tenantry_sigv4::verify(&parts(head, &headers), &presented, &key, body_hash.as_deref(), now)
             .map_err(|fault| fault_error(service, &fault))?;
         let verified =
             Verified { buffered: buffered.cloned(), stream: stream.map(|body| proven(body, &presented, key, head)).transpose()? };
         Ok((identity.caller.clone(), region, verified))
+    }
+
+    /// A URL signed with version 2. It names no region: the host's, or the one that has none in its name.
+    async fn authenticate_v2(
+        &self,
+        head: &Head,
+        service: &'static Service,
+        presented: &PresentedV2,
+        buffered: Option<&Bytes>,
+        stream: Option<Body>,
+        now: Timestamp,
+    ) -> Result<(Caller, Region, Verified)> {
+        if !service.is_s3() {
+            return Err(fault_error(service, &Fault::UnsupportedAlgorithm("AWS".to_owned())));
+        }
+        let word = |error| worded(service, error);
+        let identity = self.identity(&presented.access_key).await.map_err(word)?;
+        check_token(&identity, presented.token.as_deref(), now).map_err(word)?;
+        let headers = borrowed(head);
+        let body_hash = buffered.map(|bytes| hex(&Sha256::digest(bytes)));
+        let (parts, bucket) = (parts(head, &headers), head.address.bucket.as_deref());
+        tenantry_sigv4::verify_v2(&parts, presented, bucket, identity.secret.expose(), body_hash.as_deref(), now)
+            .map_err(|fault| fault_error(service, &fault))?;
+        let stream = stream.map(|body| match &presented.payload {
+            Payload::Signed(promised) => Ok(hashed(body, promised.clone())),
+            Payload::Unsigned => Ok(body),
+            Payload::Computed | Payload::Streaming { .. } => Err(fault_error(service, &Fault::BadContentHash)),
+        });
+        let verified = Verified { buffered: buffered.cloned(), stream: stream.transpose()? };
+        Ok((identity.caller.clone(), default_region(head), verified))
+    }
+
+    /// Who stands behind a form: the signature is over its policy.
+    pub(crate) async fn authenticate_form(
+        &self,
+        head: &Head,
+        service: &'static Service,
+        access: &Access,
+        proof: Option<&Proof<'_>>,
+        now: Timestamp,
+    ) -> Result<(Caller, Region, SignedAs)> {
+        let Some(proof) = proof else {
+            let (caller, region, _) = anonymous(head, service, access, None, None)?;
+            return Ok((caller, region, SignedAs::FormV2));
+        };
+        let word = |error| worded(service, error);
+        let fault = |fault: Fault| fault_error(service, &fault);
+        match proof.key {
+            ProofKey::V4 { credential, date } => {
+                let scope = tenantry_sigv4::PostScope::read(credential, date).map_err(fault)?;
+                let region = scope_agrees(head, service, &scope.service, &scope.region).map_err(word)?;
+                // A day's key is good for a week; the policy says when the form expires.
+                if scope.signed > now.plus_secs(900) || now > scope.signed.plus_secs(7 * 86_400) {
+                    return Err(fault(Fault::Skewed { signed: scope.signed, now }));
+                }
+                let identity = self.identity(&scope.access_key).await.map_err(word)?;
+                check_token(&identity, proof.token, now).map_err(word)?;
+                let key = identity.signing_key(&scope.date, &scope.region, &scope.service);
+                tenantry_sigv4::verify_post_policy(&key, proof.policy, proof.signature).map_err(fault)?;
+                Ok((identity.caller.clone(), region, SignedAs::Form(scope.signed)))
+            }
+            ProofKey::V2 { access_key } => {
+                let identity = self.identity(access_key).await.map_err(word)?;
+                check_token(&identity, proof.token, now).map_err(word)?;
+                tenantry_sigv4::verify_post_policy_v2(identity.secret.expose(), proof.policy, proof.signature).map_err(fault)?;
+                Ok((identity.caller.clone(), default_region(head), SignedAs::FormV2))
+            }
+        }
     }
 
     async fn identity(&self, access_key: &str) -> Result<Arc<Identity>> {
@@ -270,15 +404,15 @@ pub fn user_caller(user: &User, account: &AccountId) -> Caller {
 
 impl Identity {
     /// The signing key of a scope; the last one is remembered, for it changes once a day.
-    fn signing_key(&self, presented: &Presented) -> Arc<SigningKey> {
-        let scope = format!("{}/{}/{}", presented.scope_date, presented.region, presented.service);
+    fn signing_key(&self, date: &str, region: &str, service: &str) -> Arc<SigningKey> {
+        let scope = format!("{date}/{region}/{service}");
         let mut last = self.key.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some((name, key)) = &*last
             && *name == scope
         {
             return Arc::clone(key);
         }
-        let key = Arc::new(SigningKey::derive(self.secret.expose(), &presented.scope_date, &presented.region, &presented.service));
+        let key = Arc::new(SigningKey::derive(self.secret.expose(), date, region, service));
         *last = Some((scope, Arc::clone(&key)));
         key
     }
@@ -307,30 +441,33 @@ fn anonymous(
         via: Vec::new(),
         source_arn: None,
     };
-    let region = head.address.region.clone().unwrap_or_else(|| Region::from("us-east-1"));
-    Ok((caller, region, Verified { buffered: buffered.cloned(), stream }))
+    Ok((caller, default_region(head), Verified { buffered: buffered.cloned(), stream }))
+}
+
+/// The region of a request that names none in its signature.
+fn default_region(head: &Head) -> Region {
+    head.address.region.clone().unwrap_or_else(|| Region::from("us-east-1"))
 }
 
 /// The credential scope must be of a region that exists, of this service, and of the host's region if it names one.
-fn scope_agrees(head: &Head, service: &Service, presented: &Presented) -> Result<Region> {
-    if presented.service != service.signing_name {
+fn scope_agrees(head: &Head, service: &Service, signing_name: &str, region: &str) -> Result<Region> {
+    if signing_name != service.signing_name {
         let text = format!("Credential should be scoped to correct service: '{}'.", service.signing_name);
         return Err(AwsError::new(403, "SignatureDoesNotMatch", text));
     }
-    let known = addressing::is_region(&presented.region);
-    let agrees = head.address.region.as_ref().is_none_or(|region| region.as_str() == presented.region);
+    let known = addressing::is_region(region);
+    let agrees = head.address.region.as_ref().is_none_or(|named| named.as_str() == region);
     if !known || !agrees {
         let text = match &head.address.region {
-            Some(region) => format!("Credential should be scoped to a valid region, not '{}'. Expected '{region}'.", presented.region),
+            Some(named) => format!("Credential should be scoped to a valid region, not '{region}'. Expected '{named}'."),
             None => "Credential should be scoped to a valid region.".to_owned(),
         };
         return Err(AwsError::new(403, "SignatureDoesNotMatch", text));
     }
-    Ok(Region::from(presented.region.as_str()))
+    Ok(Region::from(region))
 }
 
-fn check_token(identity: &Identity, presented: &Presented, now: Timestamp) -> Result<()> {
-    let given = presented.token.as_deref();
+fn check_token(identity: &Identity, given: Option<&str>, now: Timestamp) -> Result<()> {
     match (&identity.token, given) {
         (None, None) => Ok(()),
         (Some(token), Some(given)) if tenantry_sigv4::constant_time_eq(token.expose().as_bytes(), given.as_bytes()) => {

@@ -43,6 +43,21 @@ pub struct NetworkOrigin {
     pub vpc_source_ip: Option<IpAddr>,
 }
 
+/// Where the signature of a request was, and which: S3 has condition keys of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignedAs {
+    /// In the `Authorization` header.
+    Header,
+    /// In the query.
+    Query,
+    /// In the query, version 2.
+    QueryV2,
+    /// Under the policy of a browser's form, at this time.
+    Form(Timestamp),
+    /// Under the policy of a browser's form, version 2.
+    FormV2,
+}
+
 /// The request as it arrived, where authorization or answers need it.
 #[derive(Debug, Clone)]
 pub struct RequestInfo {
@@ -66,6 +81,8 @@ pub struct RequestInfo {
     pub headers: BTreeMap<String, String>,
     /// Decoded query parameters in order.
     pub query: Vec<(String, String)>,
+    /// How it was signed. Says nothing of anonymous requests.
+    pub signed: SignedAs,
 }
 
 impl RequestInfo {
@@ -83,6 +100,7 @@ impl RequestInfo {
             base_url: String::new(),
             headers: BTreeMap::new(),
             query: Vec::new(),
+            signed: SignedAs::Header,
         }
     }
 }

@@ -8,7 +8,6 @@
 //! one path. There is no second router: listeners, tunnels and brokers all end here.
 
 use std::{
-    collections::BTreeMap,
     net::IpAddr,
     sync::{
         Mutex,
@@ -22,7 +21,7 @@ use hyper::{
     header::{HeaderName, HeaderValue},
 };
 use serde_json::Value;
-use tenantry_core::{AwsError, Result};
+use tenantry_core::{AwsError, Region, Result, Timestamp};
 use tenantry_wire::{Encoded, Operation as Shape, RequestParts, Service};
 
 use crate::{
@@ -30,9 +29,10 @@ use crate::{
     authenticate::{self, Signed},
     body::{self, Body},
     clock::Ids,
-    cx::{Cx, NetworkOrigin, RequestInfo},
+    cx::{Caller, Cx, NetworkOrigin, RequestInfo, SignedAs},
+    form_upload,
     kernel::Kernel,
-    operation::Reply,
+    operation::{OperationRow, Reply},
 };
 
 /// The longest body that is held in memory. AWS's longest such input is InvokeEndpoint's 25 MiB.
@@ -91,6 +91,22 @@ struct Routed {
     buffered: Option<Bytes>,
 }
 
+/// A request whose caller is known, as its operation is to have it: what was sent, or what a form stands for.
+pub(crate) struct Admitted<'a> {
+    pub method: &'a str,
+    pub labels: Vec<(String, String)>,
+    pub query: Vec<(String, String)>,
+    pub headers: Vec<(String, String)>,
+    /// The body where it is a document.
+    pub document: Bytes,
+    /// The body where it streams.
+    pub stream: Option<Body>,
+    pub caller: Caller,
+    pub region: Region,
+    pub signed: SignedAs,
+    pub time: Timestamp,
+}
+
 /// An error with the service that must word it, where that is known.
 struct Failure {
     service: Option<&'static Service>,
@@ -127,7 +143,7 @@ impl Kernel {
         let (parts, body) = request.into_parts();
         let mut encoded = match Head::read(id.clone(), parts, arrival) {
             Err(error) => encode_failure(&Failure { service: None, error }, &id, false),
-            Ok(head) => match self.route_and_run(&head, body).await {
+            Ok(mut head) => match self.route_and_run(&mut head, body).await {
                 Ok((shape, reply)) => encode_reply(shape, reply, &id),
                 Err(failure) => encode_failure(&failure, &id, head.header("x-amz-target").is_some()),
             },
@@ -138,7 +154,7 @@ impl Kernel {
         respond(encoded.0, encoded.1)
     }
 
-    async fn route_and_run(&self, head: &Head, body: Body) -> std::result::Result<(&'static Shape, Reply), Failure> {
+    async fn route_and_run(&self, head: &mut Head, body: Body) -> std::result::Result<(&'static Shape, Reply), Failure> {
         let presented = authenticate::present(head);
         let service = find_service(head, presented.as_ref().ok().and_then(Option::as_ref));
         let fail = |error| Failure { service, error };
@@ -146,6 +162,15 @@ impl Kernel {
             return Err(fail(unknown_service(head)));
         };
         let signed = presented.map_err(|fault| fail(authenticate::fault_error(known, &fault)))?;
+        if let Some(signed) = &signed {
+            head.take_over(signed.carried());
+        }
+        if known.is_s3() && signed.is_none() {
+            let (bucket, key) = s3_names(head).map_err(fail)?;
+            if form_upload::is_form(head, bucket.as_deref(), key.as_deref()) {
+                return self.upload_form(head, known, bucket.unwrap_or_default(), body).await.map_err(fail);
+            }
+        }
         let (routed, body) = route(head, known, body).await.map_err(fail)?;
         self.perform(head, routed, signed, body).await.map_err(fail)
     }
@@ -160,50 +185,82 @@ impl Kernel {
             routed.buffered = Some(buffer(service, body.take(), limit).await?);
         }
         let now = self.now();
+        let how = signed.as_ref().map_or(SignedAs::Header, Signed::how);
         let (caller, region, payload) =
             self.authenticate(head, service, &row.access(), signed, routed.buffered.as_ref(), body.take().filter(|_| streams), now).await?;
-        let header_map: BTreeMap<String, String> = head.headers.iter().cloned().collect();
         let empty = Bytes::new();
-        let document = if shape.streaming_input() { &empty } else { payload.buffered.as_ref().unwrap_or(&empty) };
-        let input = tenantry_wire::decode(
-            shape,
-            &RequestParts { method: &head.method, labels: &routed.labels, query: &head.query, headers: &head.headers, body: document },
-        )?;
-        tenantry_wire::validate(shape, &input)?;
-        let streaming = match payload.stream {
+        let document = if shape.streaming_input() { &empty } else { payload.buffered.as_ref().unwrap_or(&empty) }.clone();
+        let stream = match payload.stream {
             Some(stream) => Some(stream),
             None if shape.streaming_input() => Some(body::full(payload.buffered.unwrap_or_default())),
             None => None,
         };
+        let admitted = Admitted {
+            method: &head.method,
+            labels: routed.labels,
+            query: head.query.clone(),
+            headers: head.headers.clone(),
+            document,
+            stream,
+            caller,
+            region,
+            signed: how,
+            time: now,
+        };
+        Ok((shape, self.perform_admitted(head, row, shape, admitted).await?))
+    }
+
+    /// What is left to do once it is known who asks: decode, and the operation's own path.
+    pub(crate) async fn perform_admitted(
+        &self,
+        head: &Head,
+        row: OperationRow,
+        shape: &'static Shape,
+        admitted: Admitted<'_>,
+    ) -> Result<Reply> {
+        let Admitted { method, labels, query, headers, document, stream, caller, region, signed, time } = admitted;
+        let input =
+            tenantry_wire::decode(shape, &RequestParts { method, labels: &labels, query: &query, headers: &headers, body: &document })?;
+        tenantry_wire::validate(shape, &input)?;
         let cx = Cx {
             kernel: self.clone(),
             caller,
             region,
             request: RequestInfo {
                 id: head.id.clone(),
-                time: now,
+                time,
                 source_ip: head.arrival.peer.filter(|_| head.arrival.network.is_none()),
                 user_agent: head.header("user-agent").unwrap_or_default().to_owned(),
                 referer: head.header("referer").map(str::to_owned),
                 secure: head.arrival.secure,
                 network: head.arrival.network.clone(),
                 base_url: format!("{}://{}", if head.arrival.secure { "https" } else { "http" }, head.host),
-                headers: header_map,
-                query: head.query.clone(),
+                headers: headers.into_iter().collect(),
+                query,
+                signed,
             },
             operation: (row.service, row.name),
-            body: Mutex::new(streaming),
+            body: Mutex::new(stream),
         };
         let reply = (row.call)(&cx, input).await?;
         #[cfg(debug_assertions)]
         for fault in tenantry_wire::check_output(shape, &reply.output) {
             tracing::error!(operation = %shape.name, %fault, "the answer does not fit the model");
         }
-        Ok((shape, reply))
+        Ok(reply)
     }
 }
 
 impl Head {
+    /// Headers that the query stands for, where they are not there as headers.
+    fn take_over(&mut self, carried: &[(String, String)]) {
+        for (name, value) in carried {
+            if self.header(name).is_none() {
+                self.headers.push((name.clone(), value.clone()));
+            }
+        }
+    }
+
     fn read(id: String, parts: hyper::http::request::Parts, arrival: Arrival) -> Result<Self> {
         let mut headers = Vec::with_capacity(parts.headers.len());
         for (name, value) in &parts.headers {

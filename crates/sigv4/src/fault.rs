@@ -23,6 +23,8 @@ pub enum Fault {
     Incomplete(String),
     /// The same of a presigned URL.
     IncompleteQuery(String),
+    /// The same of a URL that was presigned with signature version 2.
+    IncompleteV2(String),
     /// Another scheme than `AWS4-HMAC-SHA256` (SigV2, SigV4a, Bearer, Basic, …). Holds the scheme's name, never its value.
     UnsupportedAlgorithm(String),
     /// Credentials in more than one place: header and query, or several `Authorization` headers.
@@ -88,6 +90,8 @@ impl Fault {
     pub fn message(&self) -> String {
         match self {
             Self::Incomplete(text) | Self::IncompleteQuery(text) | Self::Scope(text) | Self::BadExpires(text) => text.clone(),
+            // Only S3 takes it at all.
+            Self::IncompleteV2(_) => "Unsupported AWS 'algorithm': 'AWS'.".into(),
             Self::UnsupportedAlgorithm(name) => format!("Unsupported AWS 'algorithm': '{name}'."),
             Self::Ambiguous => "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified".into(),
             Self::NotSigned(header) if header == "host" => "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.".into(),
@@ -134,6 +138,7 @@ impl Fault {
     fn answer_s3(&self) -> AwsError {
         match self {
             Self::IncompleteQuery(text) | Self::BadExpires(text) => AwsError::new(400, "AuthorizationQueryParametersError", text.clone()),
+            Self::IncompleteV2(text) => AwsError::new(403, "AccessDenied", text.clone()),
             Self::Incomplete(text) | Self::Scope(text) => AwsError::new(400, "AuthorizationHeaderMalformed", text.clone()),
             Self::UnsupportedAlgorithm(_) => AwsError::new(
                 400,
@@ -145,9 +150,11 @@ impl Fault {
                 AwsError::new(403, "AccessDenied", "There were headers present in the request which were not signed")
                     .with("HeadersNotSigned", header.clone())
             }
-            Self::SignatureMismatch { canonical_request, string_to_sign } => AwsError::new(403, "SignatureDoesNotMatch", MISMATCH_S3)
-                .with("StringToSign", string_to_sign.clone())
-                .with("CanonicalRequest", canonical_request.clone()),
+            Self::SignatureMismatch { canonical_request, string_to_sign } => {
+                let error = AwsError::new(403, "SignatureDoesNotMatch", MISMATCH_S3).with("StringToSign", string_to_sign.clone());
+                // Version 2 and forms have none.
+                if canonical_request.is_empty() { error } else { error.with("CanonicalRequest", canonical_request.clone()) }
+            }
             Self::Expired { until, now } => AwsError::new(403, "AccessDenied", "Request has expired")
                 .with("Expires", until.iso8601(false))
                 .with("ServerTime", now.iso8601(false)),

@@ -1,4 +1,5 @@
-//! AWS Signature Version 4: verifying what clients present, and signing what the platform sends.
+//! AWS Signature Version 4: verifying what clients present, and signing what the platform sends. Version 2 is verified where S3
+//! still takes it: in the query ([`verify_v2`]) and under a browser's form.
 //!
 //! Pure: no I/O, no clock, no randomness. The caller hands in the request as it was received ([`Parts`]), looks the access
 //! key up, and says what time it is. The steps are kept apart because the secret is only known after the access key:
@@ -14,7 +15,7 @@
 //! [`ChunkDecoder`].
 //!
 //! Not here: looking keys up, binding a session token to its access key, whether the region and service of the scope are
-//! those of the endpoint, and SigV4a, SigV2 or bearer tokens, which are refused.
+//! those of the endpoint, and SigV4a, SigV2 in a header, or bearer tokens, which are refused.
 
 mod canonical;
 mod chunked;
@@ -24,6 +25,7 @@ mod key;
 mod policy;
 mod present;
 mod sign;
+mod v2;
 mod verify;
 
 pub use canonical::normal_path;
@@ -31,9 +33,10 @@ pub use chunked::ChunkDecoder;
 pub use fault::{Dialect, Fault};
 pub use git::GitPassword;
 pub use key::{SigningKey, constant_time_eq, sha256_hex};
-pub use policy::verify_post_policy;
-pub use present::{Form, Parts, Payload, Presented, present};
+pub use policy::{PostScope, verify_post_policy, verify_post_policy_v2};
+pub use present::{Credentials, Form, Parts, Payload, Presented, present};
 pub use sign::{Signer, presign, sign};
+pub use v2::{PresentedV2, verify_v2};
 pub use verify::verify;
 
 /// The only algorithm that is served.

@@ -7,7 +7,7 @@ use std::fmt;
 
 use tenantry_core::Timestamp;
 
-use crate::{ALGORITHM, Fault, UNSIGNED_PAYLOAD, canonical, is_s3, key::is_hex64};
+use crate::{ALGORITHM, Fault, PresentedV2, UNSIGNED_PAYLOAD, canonical, is_s3, key::is_hex64, v2};
 
 /// A request as it was received. No `Debug`: a header or the query may hold a token.
 #[derive(Clone, Copy)]
@@ -56,7 +56,7 @@ impl Payload {
     }
 
     /// Reads `x-amz-content-sha256`. Services other than S3 hash the body themselves, so they take only a hash.
-    fn read(text: &str, s3: bool) -> Result<Self, Fault> {
+    pub(crate) fn read(text: &str, s3: bool) -> Result<Self, Fault> {
         match text {
             _ if is_hex64(text) => Ok(Self::Signed(text.into())),
             UNSIGNED_PAYLOAD if s3 => Ok(Self::Unsigned),
@@ -127,11 +127,31 @@ impl fmt::Debug for Presented {
     }
 }
 
+/// The schemes that are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// Version 4, of any service: for [`crate::verify`].
+    V4(Presented),
+    /// Version 2 in the query: for [`crate::verify_v2`]. **The caller must refuse it for all services but S3.**
+    V2(PresentedV2),
+}
+
 /// Reads what `parts` presents; `None` is an anonymous request.
 ///
 /// # Errors
-/// Every scheme but `AWS4-HMAC-SHA256`, credentials in more than one place, and credentials that cannot be read in full.
-pub fn present(parts: &Parts<'_>) -> Result<Option<Presented>, Fault> {
+/// Every scheme but `AWS4-HMAC-SHA256` and S3's version 2 query, credentials in more than one place, and credentials that
+/// cannot be read in full.
+pub fn present(parts: &Parts<'_>) -> Result<Option<Credentials>, Fault> {
+    if v2::is_presented(parts.query) {
+        return match values(parts, "authorization").next() {
+            Some(_) => Err(Fault::Ambiguous),
+            None => v2::read(parts).map(|read| Some(Credentials::V2(read))),
+        };
+    }
+    Ok(present_v4(parts)?.map(Credentials::V4))
+}
+
+fn present_v4(parts: &Parts<'_>) -> Result<Option<Presented>, Fault> {
     let query = QueryAuth::collect(parts.query)?;
     let mut authorizations = values(parts, "authorization");
     match (authorizations.next(), query) {
@@ -263,7 +283,7 @@ impl QueryAuth {
         for (name, value) in canonical::params(raw) {
             let name = String::from_utf8_lossy(&name);
             let lower = name.to_ascii_lowercase();
-            if matches!(lower.as_str(), "awsaccesskeyid" | "signatureversion") {
+            if lower == "signatureversion" {
                 return Err(Fault::UnsupportedAlgorithm("AWS".into()));
             }
             let (exact, slot) = match lower.as_str() {
@@ -338,7 +358,7 @@ fn expires_secs(text: &str) -> Result<u32, Fault> {
 }
 
 /// `YYYYMMDDTHHMMSSZ` and nothing else: the text is part of what is signed, so it must be what we would write.
-fn basic_date(text: &str) -> Result<Timestamp, Fault> {
+pub(crate) fn basic_date(text: &str) -> Result<Timestamp, Fault> {
     Timestamp::parse(text).filter(|date| date.basic() == text).ok_or_else(|| {
         let shown: String = text.chars().take(64).collect();
         Fault::Incomplete(format!("Date must be in ISO-8601 'basic format'. Got '{shown}'. See http://en.wikipedia.org/wiki/ISO_8601"))
@@ -346,15 +366,15 @@ fn basic_date(text: &str) -> Result<Timestamp, Fault> {
 }
 
 /// A credential taken apart.
-struct Scope {
-    access_key: String,
-    date: String,
-    region: String,
-    service: String,
+pub(crate) struct Scope {
+    pub(crate) access_key: String,
+    pub(crate) date: String,
+    pub(crate) region: String,
+    pub(crate) service: String,
 }
 
 impl Scope {
-    fn read(credential: &str) -> Result<Self, Fault> {
+    pub(crate) fn read(credential: &str) -> Result<Self, Fault> {
         let elements: Vec<_> = credential.splitn(6, '/').collect();
         let &[access_key, date, region, service, terminator] = elements.as_slice() else {
             let shown: String = credential.chars().take(256).collect();

@@ -2,7 +2,8 @@
 
 `handle` gets an Input and returns an Output (package `djl_python`, a small one of ours). It is called once
 with an empty input to load the model, as DJL Serving does. `option.*` properties are the input's
-properties. Engines other than Python, and partitioning over GPUs, are not here.
+properties. Engines other than Python, and partitioning over GPUs, are not here: a handler written for MPI or
+DeepSpeed is one process, rank 0 of 1, and says itself what library it misses.
 """
 
 import os
@@ -101,6 +102,9 @@ def load(directory):
     engine = properties.get("engine", "Python")
     if engine not in ("Python", "MPI", "DeepSpeed"):
         raise ValueError(f"engine `{engine}` is not available here, use engine=Python")
+    if engine != "Python":
+        for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1")):
+            os.environ.setdefault(name, value)
     source = properties.get("s3url") or properties.get("model_id", "")
     if source.startswith("s3://"):
         properties["model_id"] = _fetch_weights(source)

@@ -83,6 +83,16 @@ class Djl(unittest.TestCase):
             self.assertEqual((status, json.loads(body)), (422, {"error": "asked to fail"}))
             self.assertEqual(support.call(port, "POST", "/invocations", "no json", headers)[0], 500)
 
+    def test_a_handler_written_for_mpi_is_the_only_process(self):
+        job = support.Job()
+        self.addCleanup(job.close)
+        job.file("model/serving.properties", "engine=MPI\noption.tensor_parallel_degree=2\n")
+        job.file("model/model.py", DJL.replace('inputs.get_properties()["tensor_parallel_degree"]',
+                                               '[__import__("os").environ[n] for n in ("LOCAL_RANK", "WORLD_SIZE")]'))
+        with support.serving(job, "tenantry_runtime.serve", "djl") as port:
+            _, body, _ = support.call(port, "POST", "/invocations", {"inputs": 1}, {"Content-Type": "application/json"})
+            self.assertEqual(json.loads(body), {"outputs": [[["0", "1"]], 1]})
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -36,6 +36,9 @@ class Images(unittest.TestCase):
                 ("sagemaker-scikit-learn", "0.20.0-cpu-py3", "numpy==1.23.5"),
                 ("sagemaker-scikit-learn", "0.23-1-cpu-py3", "scikit-learn==1.1.3"),
                 ("pytorch-training", "1.13.1-gpu-py39", "torch==1.13.1"),
+                ("pytorch-training", "1.13.1-gpu-py39", "datasets==2.12.0"),
+                ("huggingface-pytorch-training", "1.13.1-transformers4.26.0-gpu-py39-cu117-ubuntu20.04", "pyarrow==12.0.1"),
+                ("huggingface-pytorch-inference", "1.13.1-transformers4.26.0-cpu-py39-ubuntu20.04", "transformers==4.26.1"),
                 ("djl-inference", "0.20.0-deepspeed0.7.5-cu116", "transformers==4.26.1"),
                 ("sagemaker-tritonserver", "23.03-py3", "xgboost-cpu==2.1.4")):
             version = next(v for v in images[repository]["version"] if any(fnmatch.fnmatch(tag, t) for t in v["tags"]))

@@ -56,6 +56,17 @@ class ScriptMode(unittest.TestCase):
         self.assertTrue((self.job.root / "output" / "success").exists())
         self.assertIsNone(self.job.failure())
 
+    def test_settings_of_launchers_are_not_arguments(self):
+        settings = {"sagemaker_mpi_enabled": True, "sagemaker_mpi_num_of_processes_per_host": 8,
+                    "sagemaker_mpi_custom_mpi_options": "-x A=1", "sagemaker_distributed_dataparallel_enabled": True,
+                    "sagemaker_torch_distributed_enabled": True, "sagemaker_instance_type": "ml.p4d.24xlarge"}
+        code, output = self.script(DUMP, mp_parameters={"ddp": True, "partitions": 2}, **settings)
+        self.assertEqual(code, 0, output)
+        dump = json.loads((self.job.root / "model" / "dump.json").read_text())
+        self.assertEqual(dump["argv"], ["--mp_parameters", "ddp=True,partitions=2"])
+        given = json.loads(dump["env"]["SM_FRAMEWORK_PARAMS"])
+        self.assertTrue(given["sagemaker_mpi_enabled"] and given["sagemaker_distributed_dataparallel_enabled"])
+
     def test_a_missing_library_shows_as_the_scripts_own_error(self):
         code, _ = self.script("import smdistributed.modelparallel", mp_parameters={"partitions": 1})
         self.assertEqual(code, 1)

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tenantry_core::{Result, Scope, Timestamp};
 use tenantry_kernel::{Access, Checks, Cx, Operation, OperationRow, Permit, Reply};
-use tenantry_store::{Batch, Expect, List, SeriesOrder, SeriesRead};
+use tenantry_store::{Batch, Entry, Expect, List, SeriesOrder, SeriesRead};
 
 use crate::{
     filter::Pattern,
@@ -23,6 +23,8 @@ const EVENT_OVERHEAD: usize = 26;
 const MAX_EVENTS: usize = 10_000;
 /// Bytes that one answer holds at most.
 const MAX_ANSWER: usize = 1_048_576;
+/// Events that are read at a time: each may be as long as a batch.
+const READ: usize = 128;
 const DAY_MILLIS: i64 = 86_400_000;
 
 /// PutLogEvents (CloudWatch Logs API Reference).
@@ -139,24 +141,31 @@ impl Operation for GetLogEvents {
             None => (!input.start_from_head, None),
         };
         let series = series(scope, &name, &input.log_stream_name);
-        let read = SeriesRead {
-            series: &series,
-            order: SeriesOrder::Time(cursor),
-            from: earliest(&group, cx.now(), input.start_time),
-            until: input.end_time.map(Timestamp::from_millis),
-            limit: input.limit.unwrap_or(MAX_EVENTS).min(MAX_EVENTS),
-            reverse: backwards,
-        };
-        let mut entries = cx.kernel.store().series_read(&read).await?;
-        let mut bytes = 0;
-        entries.retain(|entry| {
-            bytes += entry.text.len() + EVENT_OVERHEAD;
-            bytes <= MAX_ANSWER
-        });
+        let place = |entry: &Entry| (entry.time, entry.seq);
+        let limit = input.limit.unwrap_or(MAX_EVENTS).min(MAX_EVENTS);
+        let (mut entries, mut bytes): (Vec<Entry>, usize) = (Vec::new(), 0);
+        while entries.len() < limit && bytes <= MAX_ANSWER {
+            let read = SeriesRead {
+                series: &series,
+                order: SeriesOrder::Time(entries.last().map(place).or(cursor)),
+                from: earliest(&group, cx.now(), input.start_time),
+                until: input.end_time.map(Timestamp::from_millis),
+                limit: READ.min(limit - entries.len()),
+                reverse: backwards,
+            };
+            let mut more = cx.kernel.store().series_read(&read).await?;
+            if more.is_empty() {
+                break;
+            }
+            more.retain(|entry| {
+                bytes += entry.text.len() + EVENT_OVERHEAD;
+                bytes <= MAX_ANSWER
+            });
+            entries.append(&mut more);
+        }
         if backwards {
             entries.reverse();
         }
-        let place = |entry: &tenantry_store::Entry| (entry.time, entry.seq);
         let first = entries.first().map(place).or(cursor);
         let last = entries.last().map(place).or(cursor);
         let events: Vec<Value> = entries
@@ -238,32 +247,69 @@ impl Operation for FilterLogEvents {
         let pattern = Pattern::parse(input.filter_pattern.as_deref().unwrap_or_default())?;
         let limit = input.limit.unwrap_or(MAX_EVENTS).min(MAX_EVENTS);
         let streams = streams(cx, scope, &name, &input).await?;
-        // Each stream gives its first events behind the cursor; the earliest of all are the page.
         let after = input.next_token.as_deref().map(read_token).transpose()?;
-        let from = earliest(&group, cx.now(), input.start_time);
-        let mut found: Vec<(String, Value)> = Vec::new();
+        // What is behind the token begins at its time.
+        let begun = after.as_deref().and_then(|key| key.split('\0').next()?.parse().ok()).map(Timestamp::from_millis);
+        let from = earliest(&group, cx.now(), input.start_time).max(begun);
+        let span = (from, input.end_time.map(Timestamp::from_millis));
+        let mut page = Page { limit, events: Vec::new(), pending: 0, bound: None };
         for stream in &streams {
-            matching(
-                cx,
-                scope,
-                (&name, stream),
-                (from, input.end_time.map(Timestamp::from_millis)),
-                &pattern,
-                (after.as_deref(), limit + 1),
-                &mut found,
-            )
-            .await?;
+            matching(cx, scope, (&name, stream), span, &pattern, after.as_deref(), &mut page).await?;
         }
-        found.sort_by(|a, b| a.0.cmp(&b.0));
-        let more = found.len() > limit;
-        found.truncate(limit);
-        let next = found.last().filter(|_| more).map(|(key, _)| write_token(key));
-        let events: Vec<Value> = found.into_iter().map(|(_, event)| event).collect();
+        page.cut();
+        let next = page.bound.as_deref().map(write_token);
+        let events: Vec<Value> = page.events.into_iter().map(|(_, event)| event).collect();
         let mut output = json!({"events": events, "searchedLogStreams": []});
         if let Some(next) = next {
             output["nextToken"] = json!(next);
         }
         Ok(Reply::new(output))
+    }
+}
+
+/// The earliest events of all streams, as many as an answer holds; never much more than twice that are kept.
+struct Page {
+    limit: usize,
+    /// By key.
+    events: Vec<(String, Value)>,
+    /// Bytes that came since the last cut.
+    pending: usize,
+    /// The key of the last event that fits, once there are later ones.
+    bound: Option<String>,
+}
+
+fn length(event: &Value) -> usize {
+    event["message"].as_str().map_or(0, str::len) + EVENT_OVERHEAD
+}
+
+impl Page {
+    /// Takes an event; false when neither it nor any later one can be part of the answer.
+    fn take(&mut self, key: String, event: impl FnOnce() -> Value) -> bool {
+        if self.bound.as_ref().is_some_and(|bound| key > *bound) {
+            return false;
+        }
+        let event = event();
+        self.pending += length(&event);
+        self.events.push((key, event));
+        if self.pending > MAX_ANSWER || self.events.len() >= self.limit.saturating_mul(2) {
+            self.cut();
+        }
+        true
+    }
+
+    fn cut(&mut self) {
+        self.pending = 0;
+        self.events.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut bytes = 0;
+        let fits = |(_, event): &&(String, Value)| {
+            bytes += length(event);
+            bytes <= MAX_ANSWER
+        };
+        let kept = self.events.iter().take(self.limit).take_while(fits).count().max(1);
+        if kept < self.events.len() {
+            self.events.truncate(kept);
+            self.bound = self.events.last().map(|(key, _)| key.clone());
+        }
     }
 }
 
@@ -281,38 +327,94 @@ async fn streams(cx: &Cx, scope: &Scope, group: &str, input: &FilterInput) -> Re
     }
 }
 
-/// Matching events of a stream whose key is behind `after`, by time, at most `limit`.
+/// Adds the matching events of a stream whose key is behind `after`, by time.
 async fn matching(
     cx: &Cx,
     scope: &Scope,
     (group, stream): (&str, &str),
     (from, until): (Option<Timestamp>, Option<Timestamp>),
     pattern: &Pattern,
-    (after, limit): (Option<&str>, usize),
-    found: &mut Vec<(String, Value)>,
+    after: Option<&str>,
+    page: &mut Page,
 ) -> Result<()> {
     let series = series(scope, group, stream);
     let mut cursor = None;
-    let mut taken = 0;
-    while taken < limit {
-        let read = SeriesRead { series: &series, order: SeriesOrder::Time(cursor), from, until, limit: 1000, reverse: false };
+    loop {
+        let read = SeriesRead { series: &series, order: SeriesOrder::Time(cursor), from, until, limit: READ, reverse: false };
         let entries = cx.kernel.store().series_read(&read).await?;
-        let Some(last) = entries.last() else { break };
+        let Some(last) = entries.last() else { return Ok(()) };
         cursor = Some((last.time, last.seq));
         for entry in entries {
             let key = format!("{:020}\0{stream}\0{:020}", entry.time.millis(), entry.seq);
-            if taken < limit && pattern.matches(&entry.text) && after.is_none_or(|after| key.as_str() > after) {
-                let event = json!({
+            if !pattern.matches(&entry.text) || after.is_some_and(|after| key.as_str() <= after) {
+                continue;
+            }
+            let event = || {
+                json!({
                     "logStreamName": stream,
                     "timestamp": entry.time.millis(),
                     "message": entry.text,
                     "ingestionTime": entry.time.millis(),
                     "eventId": format!("{:020}{:020}", entry.time.millis(), entry.seq),
-                });
-                found.push((key, event));
-                taken += 1;
+                })
+            };
+            if !page.take(key, event) {
+                return Ok(());
             }
         }
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(length: usize) -> Value {
+        json!({"message": "x".repeat(length)})
+    }
+
+    fn page(limit: usize) -> Page {
+        Page { limit, events: Vec::new(), pending: 0, bound: None }
+    }
+
+    fn keys(page: &Page) -> String {
+        page.events.iter().map(|(key, _)| key.as_str()).collect()
+    }
+
+    #[test]
+    fn the_earliest_are_kept() {
+        let mut page = page(3);
+        for key in ["b", "d", "f", "h", "j", "l"] {
+            assert!(page.take(key.to_owned(), || event(1)), "{key}");
+        }
+        assert_eq!((keys(&page).as_str(), page.bound.as_deref()), ("bdf", Some("f")));
+        assert!(!page.take("g".to_owned(), || event(1)), "later than what fits");
+        for key in ["a", "c"] {
+            assert!(page.take(key.to_owned(), || event(1)), "{key}");
+        }
+        page.cut();
+        assert_eq!((keys(&page).as_str(), page.bound.as_deref()), ("abc", Some("c")));
+    }
+
+    #[test]
+    fn bytes_are_bounded() {
+        let mut page = page(MAX_EVENTS);
+        for number in 0..100 {
+            page.take(format!("{:03}", 99 - number), || event(MAX_ANSWER / 4));
+            assert!(page.events.len() < 10, "no more than twice an answer is held");
+        }
+        page.cut();
+        assert_eq!(keys(&page), "000001002");
+        assert_eq!(page.bound.as_deref(), Some("002"));
+    }
+
+    #[test]
+    fn everything_that_fits_is_the_last_page() {
+        let mut page = page(3);
+        for key in ["c", "a", "b"] {
+            page.take(key.to_owned(), || event(1));
+        }
+        page.cut();
+        assert_eq!((keys(&page).as_str(), page.bound), ("abc", None));
+    }
 }

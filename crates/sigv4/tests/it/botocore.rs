@@ -1,9 +1,9 @@
 //! Signatures that botocore 1.43 made: the client most of our users have.
 
 use tenantry_core::Timestamp;
-use tenantry_sigv4::{Fault, Form, GitPassword, Payload, SigningKey, present, verify_post_policy};
+use tenantry_sigv4::{Fault, Form, GitPassword, Payload, SigningKey, verify_post_policy};
 
-use crate::Request;
+use crate::{Request, present};
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 const DATE: &str = "20260102T030405Z";

@@ -1,9 +1,9 @@
 //! Whatever arrives: an answer, never a panic; and nothing that was not signed with the key is accepted.
 
 use proptest::prelude::*;
-use tenantry_sigv4::{ChunkDecoder, Fault, GitPassword, SigningKey, present, verify};
+use tenantry_sigv4::{ChunkDecoder, Fault, GitPassword, SigningKey, verify};
 
-use crate::{Request, chunked::presented, roundtrip::NOW};
+use crate::{Request, chunked::presented, present, roundtrip::NOW};
 
 /// Text in which the words that matter are frequent.
 fn words() -> impl Strategy<Value = String> {

@@ -10,9 +10,10 @@ mod refusals;
 mod roundtrip;
 mod suite;
 mod uncovered;
+mod v2;
 
 use tenantry_core::Timestamp;
-use tenantry_sigv4::{Fault, Parts, Payload, SigningKey, present, sha256_hex, verify};
+use tenantry_sigv4::{Credentials, Fault, Parts, Payload, Presented, SigningKey, sha256_hex, verify};
 
 /// A request that owns its parts, so that a test can change one.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +23,14 @@ struct Request {
     query: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
+}
+
+/// What is presented, where it is of version 4.
+fn present(parts: &Parts<'_>) -> Result<Option<Presented>, Fault> {
+    Ok(tenantry_sigv4::present(parts)?.map(|credentials| match credentials {
+        Credentials::V4(presented) => presented,
+        Credentials::V2(_) => panic!("version 2"),
+    }))
 }
 
 impl Request {

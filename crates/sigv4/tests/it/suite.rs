@@ -3,9 +3,9 @@
 use std::{fs, path::PathBuf, process::Command};
 
 use tenantry_core::Timestamp;
-use tenantry_sigv4::{Fault, Form, Signer, present, presign, sign};
+use tenantry_sigv4::{Fault, Form, Signer, presign, sign};
 
-use crate::Request;
+use crate::{Request, present};
 
 struct Case {
     name: String,

@@ -1,9 +1,9 @@
 //! Signatures that are right for what they cover, on requests where they do not cover enough.
 
-use tenantry_sigv4::{EMPTY_SHA256, Fault, normal_path, present, presign, sign};
+use tenantry_sigv4::{EMPTY_SHA256, Fault, normal_path, presign, sign};
 
 use crate::{
-    Request,
+    Request, present,
     roundtrip::{NOW, signer},
 };
 

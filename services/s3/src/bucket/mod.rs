@@ -16,7 +16,7 @@ pub(crate) mod tagging;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tenantry_core::{AccountId, Arn, AwsError, Region, Result, Scope, Timestamp};
-use tenantry_kernel::{Check, Cx, Kernel, Operation, Permit};
+use tenantry_kernel::{Check, Cx, Kernel, Operation, Permit, SignedAs};
 use tenantry_policy::PrincipalKind;
 use tenantry_store::{Batch, CommitError, Kind, Row};
 
@@ -241,12 +241,18 @@ pub(crate) fn request_keys(cx: &Cx, check: Check) -> Check {
     if cx.caller.principal.kind == PrincipalKind::Anonymous {
         return check.key_if("s3:x-amz-content-sha256", hash);
     }
-    let presigned = query("X-Amz-Signature").is_some();
-    let age =
-        query("X-Amz-Date").filter(|_| presigned).and_then(Timestamp::parse).map(|date| (request.time.millis() - date.millis()).max(0));
+    const V4: &str = "AWS4-HMAC-SHA256";
+    let (kind, version, signed, hash) = match request.signed {
+        SignedAs::Header => ("REST-HEADER", V4, None, hash),
+        SignedAs::Query => ("REST-QUERY-STRING", V4, query("X-Amz-Date").and_then(Timestamp::parse), Some("UNSIGNED-PAYLOAD")),
+        SignedAs::QueryV2 => ("REST-QUERY-STRING", "AWS", None, hash),
+        SignedAs::Form(signed) => ("POST", V4, Some(signed), None),
+        SignedAs::FormV2 => ("POST", "AWS", None, None),
+    };
+    let age = signed.map(|signed| (request.time.millis() - signed.millis()).max(0));
     check
-        .key("s3:authType", if presigned { "REST-QUERY-STRING" } else { "REST-HEADER" })
-        .key("s3:signatureversion", "AWS4-HMAC-SHA256")
+        .key("s3:authType", kind)
+        .key("s3:signatureversion", version)
         .key_if("s3:signatureAge", age.map(|age| age.to_string()))
-        .key_if("s3:x-amz-content-sha256", if presigned { Some("UNSIGNED-PAYLOAD") } else { hash })
+        .key_if("s3:x-amz-content-sha256", hash)
 }

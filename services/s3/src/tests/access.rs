@@ -71,8 +71,16 @@ async fn a_version_has_an_action_of_its_own() {
     let user = world.user("user", &allow(json!(["s3:GetObject", "s3:DeleteObject"]), json!("*"))).await;
     assert_eq!(code(world.call_as(&user, "GetObject", versioned.clone()).await), "AccessDenied");
     assert_eq!(code(world.call_as(&user, "DeleteObject", versioned.clone()).await), "AccessDenied");
-    let all = world.user("all", &allow(json!(["s3:GetObject*", "s3:DeleteObject*"]), json!("*"))).await;
+    let all = world.user("all", &allow(json!(["s3:GetObjectVersion", "s3:DeleteObjectVersion"]), json!("*"))).await;
+    let plain = json!({"Bucket": "data", "Key": "v"});
+    assert_eq!(code(world.call_as(&all, "GetObject", plain.clone()).await), "AccessDenied");
+    assert_eq!(code(world.call_as(&all, "DeleteObject", plain).await), "AccessDenied");
+    let tags = world.call_as(&all, "GetObjectTagging", versioned.clone()).await;
+    assert_eq!(code(tags), "AccessDenied");
     assert_eq!(code(world.call_as(&all, "GetObject", versioned.clone()).await), "ok");
+    assert_eq!(code(world.call_as(&all, "HeadObject", versioned.clone()).await), "ok");
+    let many = json!({"Bucket": "data", "Delete": {"Objects": [{"Key": "v"}]}});
+    assert_eq!(code(world.call_as(&all, "DeleteObjects", many).await), "AccessDenied");
     assert_eq!(code(world.call_as(&all, "DeleteObject", versioned).await), "ok");
 }
 

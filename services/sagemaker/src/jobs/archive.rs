@@ -75,6 +75,10 @@ pub(crate) fn unpack(mut from: impl Read + Seek, dir: &Path, limit: u64) -> io::
         if index >= MAX_FILES {
             return Err(refuse(&name, "is one too many"));
         }
+        // The SageMaker SDK calls the root of the archives that it makes `/`.
+        if name == Path::new("/") && entry.header().entry_type() == EntryType::Directory {
+            continue;
+        }
         let place: PathBuf = name.components().filter(|part| !matches!(part, Component::CurDir)).collect();
         if place.components().any(|part| !matches!(part, Component::Normal(_))) {
             return Err(refuse(&name, "leads out of its directory"));
@@ -162,6 +166,8 @@ mod tests {
             assert!(error.to_string().contains("archive entry"), "{error}");
         }
         assert!(unpack(io::Cursor::new(b"no archive at all"), &dir, 100).is_err());
+        assert!(unpack(io::Cursor::new(hostile(EntryType::Regular, b"/")), &dir, 100).is_err(), "a file cannot be the root");
+        unpack(io::Cursor::new(hostile(EntryType::Directory, b"/")), &dir, 100).unwrap();
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
         fs::remove_dir_all(dir).unwrap();
     }
