@@ -80,7 +80,7 @@ impl Gate {
             return self.connect(request, peer).await;
         }
         match request.uri().authority().map(|a| (bare(a.host()), a.port_u16().unwrap_or(80))) {
-            Some((host, port)) if !is_aws_host(&host) && !self.is_own_name(&host) => self.forward(request, &host, port).await,
+            Some((host, port)) if !is_aws_host(&host) && !self.is_own_name(&host) => self.forward(request, peer, &host, port).await,
             _ => self.own(request, peer, secure).await,
         }
     }
@@ -121,7 +121,7 @@ impl Gate {
         let upstream = if is_aws_host(&host) {
             None
         } else {
-            match self.reach(&host, port).await {
+            match self.reach(peer, &host, port).await {
                 Ok(upstream) => Some(upstream),
                 Err(refusal) => return refusal,
             }
@@ -143,7 +143,11 @@ impl Gate {
     }
 
     /// A connection to another host, or the answer that tells why there is none.
-    async fn reach(&self, host: &str, port: u16) -> Result<TcpStream, Response<Body>> {
+    async fn reach(&self, peer: Option<IpAddr>, host: &str, port: u16) -> Result<TcpStream, Response<Body>> {
+        // Other machines may be served, but not brought elsewhere: an instance is no open proxy.
+        if self.network.is_none() && !peer.is_some_and(|peer| peer.to_canonical().is_loopback()) {
+            return Err(self.refuse(format!("`{host}` is reachable through this instance from its own machine and its sandboxes only")));
+        }
         self.egress.connect(host, port).await.map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => self.refuse(error.to_string()),
             _ => plain(StatusCode::BAD_GATEWAY, "text/plain", format!("`{host}` does not answer: {error}")),
@@ -161,8 +165,8 @@ impl Gate {
     }
 
     /// A plain `http://` request for another host.
-    async fn forward(&self, request: Request<Incoming>, host: &str, port: u16) -> Response<Body> {
-        let upstream = match self.reach(host, port).await {
+    async fn forward(&self, request: Request<Incoming>, peer: Option<IpAddr>, host: &str, port: u16) -> Response<Body> {
+        let upstream = match self.reach(peer, host, port).await {
             Ok(upstream) => upstream,
             Err(refusal) => return refusal,
         };

@@ -36,6 +36,10 @@ struct S3Location {
 }
 
 impl Source {
+    fn is_given(&self) -> bool {
+        self.pipeline_definition.is_some() || self.pipeline_definition_s3_location.is_some()
+    }
+
     /// The text, read as the caller and found to be a definition; `None` where none is given.
     async fn text(&self, cx: &Cx) -> Result<Option<String>> {
         let text = match (&self.pipeline_definition, &self.pipeline_definition_s3_location) {
@@ -163,8 +167,16 @@ pub(crate) struct UpdateInput {
 operation!(UpdatePipeline, ["pipeline"], UpdateInput, resolve_update, update);
 
 async fn resolve_update(cx: &Cx, action: &'static str, input: &UpdateInput) -> Result<Checks> {
-    let role = input.role_arn.as_deref().map(|role| role_of(cx, role)).transpose()?;
-    let check = Check::on(action, names::arn(&cx.scope(), "pipeline", &input.pipeline_name));
+    let arn = names::arn(&cx.scope(), "pipeline", &input.pipeline_name);
+    let mut role = input.role_arn.as_deref().map(|role| role_of(cx, role)).transpose()?;
+    if role.is_none() && input.source.is_given() {
+        // What the stored role is to do is handed to it anew. A pipeline that is not there is told of later.
+        let id = input.pipeline_name.to_lowercase();
+        if let Some(row) = cx.kernel.store().get(names::PIPELINE, &cx.scope(), &id).await? {
+            role = Some(role_of(cx, &row.body::<PipelineRecord>()?.role)?);
+        }
+    }
+    let check = Check::on(action, arn);
     Ok(Checks::from(check).and_if(role.map(|role| Check::pass_role(role, names::PRINCIPAL))))
 }
 

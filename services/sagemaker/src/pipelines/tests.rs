@@ -112,6 +112,21 @@ async fn a_pipeline_is_created_changed_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_new_definition_is_handed_to_the_stored_role() {
+    let world = World::new();
+    let admin = world.role("admin", ALL, &[]).await;
+    let editor = world
+        .role("editor", r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sagemaker:*","Resource":"*"}]}"#, &[])
+        .await;
+    let text = definition(&[training("A")]);
+    let create = json!({"PipelineName": "p", "PipelineDefinition": text, "ClientRequestToken": token(), "RoleArn": "arn:aws:iam::111122223333:role/admin"});
+    world.ok(&admin, "CreatePipeline", create).await;
+    let error = world.refused(&editor, "UpdatePipeline", json!({"PipelineName": "P", "PipelineDefinition": text})).await;
+    assert!(error.message.contains("iam:PassRole on resource: arn:aws:iam::111122223333:role/admin"), "{error}");
+    world.ok(&editor, "UpdatePipeline", json!({"PipelineName": "p", "PipelineDescription": "only words"})).await;
+}
+
+#[tokio::test]
 async fn bad_definitions_and_parameters_are_named() {
     let world = World::new();
     let admin = world.role("admin", ALL, &[]).await;
