@@ -104,9 +104,9 @@ def start(*arguments):
     return Instance(data, *arguments)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def instance():
-    """One server for all journeys that do not stop it. Each journey uses names of its own."""
+    """One server for the journeys of a file that do not stop it: files may use the same names."""
     running = start()
     yield running
     if running.process.poll() is None:
@@ -170,7 +170,7 @@ class Platform:
         return self.instance.client(service, self.credentials, **config)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def platform(instance):
     return Platform(instance)
 
