@@ -22,13 +22,13 @@ pub const EXECUTION: Kind = Kind::new("sagemaker.execution");
 pub const TRAINING_JOB: Kind = Kind::new("sagemaker.training-job");
 /// A processing job; id: name.
 pub const PROCESSING_JOB: Kind = Kind::new("sagemaker.processing-job");
-/// A transform job; id: name.
+/// A transform job; id: name in lower case.
 pub const TRANSFORM_JOB: Kind = Kind::new("sagemaker.transform-job");
-/// A model; id: name.
+/// A model; id: name in lower case.
 pub const MODEL: Kind = Kind::new("sagemaker.model");
-/// An endpoint configuration; id: name.
+/// An endpoint configuration; id: name in lower case.
 pub const ENDPOINT_CONFIG: Kind = Kind::new("sagemaker.endpoint-config");
-/// An endpoint; id: name.
+/// An endpoint; id: name in lower case.
 pub const ENDPOINT: Kind = Kind::new("sagemaker.endpoint");
 /// A model package group; id: name.
 pub const PACKAGE_GROUP: Kind = Kind::new("sagemaker.model-package-group");
