@@ -31,10 +31,16 @@ pub enum Command {
     Doctor(Doctor),
     /// Say why a request was denied, or what would decide one.
     Explain(Explain),
-    /// Read or verify the audit log.
+    /// Read, verify or export the audit log.
     Audit(Audit),
+    /// Evaluate and check policies without an instance.
+    Policy(Policy),
     /// Print the page of served operations.
-    Coverage,
+    Coverage {
+        /// Print what the operations ask policies for as JSON: actions, resource types, condition keys.
+        #[arg(long)]
+        json: bool,
+    },
     /// Run the main job on a temporary instance: tenants, training, inference, and what is refused.
     Demo(Demo),
 }
@@ -163,12 +169,12 @@ pub struct Doctor {
 #[derive(Args, Debug)]
 pub struct Explain {
     /// The id of a denied request (`x-amzn-requestid`, "RequestId" in the client's error).
-    #[arg(conflicts_with_all = ["principal", "action", "resource"], required_unless_present = "principal")]
+    #[arg(conflicts_with_all = ["principal", "action", "resource", "can_reach"])]
     pub id: Option<String>,
     #[command(flatten)]
     pub data: Data,
     /// Who: the ARN of a user, a role or a role session.
-    #[arg(long = "as", value_name = "ARN", requires = "action")]
+    #[arg(long = "as", value_name = "ARN")]
     pub principal: Option<String>,
     /// What: `service:Action`.
     #[arg(long)]
@@ -179,9 +185,77 @@ pub struct Explain {
     /// Condition keys: `aws:PrincipalTag/TenantID=tenant1`.
     #[arg(long = "context", value_name = "KEY=VALUE")]
     pub context: Vec<String>,
+    /// Who can do --action on --resource, or what can --as do.
+    #[arg(long)]
+    pub can_reach: bool,
+    /// Also the layers that do not apply.
+    #[arg(long)]
+    pub all: bool,
     /// As JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `policy`.
+#[derive(Args, Debug)]
+pub struct Policy {
+    #[command(subcommand)]
+    pub command: PolicyCommand,
+}
+
+/// What to do with policies.
+#[derive(Subcommand, Debug)]
+pub enum PolicyCommand {
+    /// Decide cases: a JSON line in for each, a line out.
+    Evaluate(PolicyEvaluate),
+    /// Say what is wrong with a document, or odd about it.
+    Validate(PolicyValidate),
+}
+
+/// `policy evaluate`.
+#[derive(Args, Debug)]
+pub struct PolicyEvaluate {
+    /// The cases; `-` reads standard input.
+    #[arg(long, value_name = "FILE")]
+    pub cases: PathBuf,
+    /// Answers as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `policy validate`.
+#[derive(Args, Debug)]
+pub struct PolicyValidate {
+    /// The document; `-` reads standard input.
+    pub file: PathBuf,
+    /// What the document is to be used as.
+    #[arg(long = "type", value_enum, default_value_t)]
+    pub kind: PolicyType,
+    /// Findings as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The uses of a policy document.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PolicyType {
+    /// Attached to a user, group or role.
+    #[default]
+    Identity,
+    /// Attached to a resource.
+    Resource,
+    /// The trust policy of a role.
+    Trust,
+    /// A service control policy.
+    Scp,
+    /// A resource control policy.
+    Rcp,
+    /// Passed when a role is assumed.
+    Session,
+    /// A permissions boundary.
+    Boundary,
+    /// The policy of a VPC endpoint.
+    Vpce,
 }
 
 /// `audit`.
@@ -194,23 +268,54 @@ pub struct Audit {
 /// What to do with the audit log.
 #[derive(Subcommand, Debug)]
 pub enum AuditCommand {
-    /// Recompute the hash chain.
-    Verify(AuditRead),
-    /// Print events, newest last.
-    Tail(AuditRead),
+    /// Recompute the hash chain, and hold it against the checkpoint where events were pruned.
+    Verify(AuditVerify),
+    /// Print the newest events, newest last.
+    Tail(AuditTail),
+    /// Print all events of a time, oldest first: JSON lines, or a table.
+    Export(AuditExport),
 }
 
-/// `audit verify`, `audit tail`.
+/// `audit verify`.
 #[derive(Args, Debug)]
-pub struct AuditRead {
+pub struct AuditVerify {
+    #[command(flatten)]
+    pub data: Data,
+}
+
+/// `audit tail`.
+#[derive(Args, Debug)]
+pub struct AuditTail {
     #[command(flatten)]
     pub data: Data,
     /// How many.
-    #[arg(long, default_value_t = 50)]
+    #[arg(short = 'n', long, default_value_t = 50)]
     pub lines: usize,
-    /// As JSON lines.
+    /// Go on with what happens.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// As JSON lines, in CloudTrail's shape.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `audit export`.
+#[derive(Args, Debug)]
+pub struct AuditExport {
+    #[command(flatten)]
+    pub data: Data,
+    /// From this day or instant on (UTC).
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Until before this day or instant.
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// JSON lines, in CloudTrail's shape: the default.
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// A table of the main columns.
+    #[arg(long)]
+    pub csv: bool,
 }
 
 /// `demo`.

@@ -3,9 +3,33 @@
 
 use std::{collections::BTreeMap, process::ExitCode};
 
-use tenantry_kernel::{Access, OperationRow};
+use serde_json::json;
+use tenantry_kernel::{ARN_FORMATS, Access, OperationRow};
 
 use crate::{failure::Failure, instance};
+
+/// `tenantry coverage --json`: the rows and the ARN formats of their resource types, for programs.
+#[expect(clippy::print_stdout, reason = "the document is the command's data")]
+pub fn facts() -> Result<ExitCode, Failure> {
+    let mut rows = instance::tables();
+    rows.sort_by_key(|row| (row.service, row.name));
+    let rows = rows.iter().map(|row| {
+        let mut facts = match row.access() {
+            Access::Check { action, alternatives, resources, keys, dependent } => {
+                let actions: Vec<_> = std::iter::once(&action).chain(alternatives).collect();
+                json!({"access": "check", "actions": actions, "resources": resources, "keys": keys, "dependent": dependent})
+            }
+            Access::CallerOnly(reason) => json!({"access": "caller", "reason": reason}),
+            Access::Public(reason) => json!({"access": "public", "reason": reason}),
+        };
+        facts["service"] = json!(row.service);
+        facts["operation"] = json!(row.name);
+        facts
+    });
+    let formats = ARN_FORMATS.iter().map(|(service, of_type, arn)| json!({"service": service, "type": of_type, "arn": arn}));
+    println!("{}", json!({"operations": rows.collect::<Vec<_>>(), "resources": formats.collect::<Vec<_>>()}));
+    Ok(ExitCode::SUCCESS)
+}
 
 /// `tenantry coverage`.
 #[expect(clippy::print_stdout, reason = "the page is the command's data")]
@@ -23,7 +47,7 @@ pub fn coverage() -> Result<ExitCode, Failure> {
         for operation in service.operations() {
             let who = match rows.get(&(service.name.as_str(), operation.name.as_str())).map(tenantry_kernel::OperationRow::access) {
                 None => "**not served yet**".to_owned(),
-                Some(Access::Check { action, alternatives, resources, keys }) => {
+                Some(Access::Check { action, alternatives, resources, keys, .. }) => {
                     let action = std::iter::once(&action).chain(alternatives).copied().collect::<Vec<_>>().join("` or `");
                     let keys = if keys.is_empty() { String::new() } else { format!("; keys {}", keys.join(", ")) };
                     format!("`{action}` on {}{keys}", resources.join(", "))

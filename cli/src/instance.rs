@@ -84,7 +84,25 @@ pub fn kernel_for_reading(data: &Path) -> Result<Kernel, Failure> {
 
 /// Every operation of every service.
 pub fn tables() -> Vec<OperationRow> {
-    [tenantry_identity::table(), tenantry_s3::table(), tenantry_logs::table(), tenantry_sagemaker::table()].concat()
+    [
+        tenantry_identity::table(),
+        tenantry_s3::table(),
+        tenantry_logs::table(),
+        tenantry_sagemaker::table(),
+        tenantry_accessanalyzer::table(),
+        tenantry_cloudtrail::table(),
+    ]
+    .concat()
+}
+
+/// Identity providers are reached as sandboxes reach the world: private addresses only where the host is listed.
+fn issuers(egress: Egress) -> tenantry_identity::ReachPolicy {
+    use tenantry_identity::Reach;
+    Box::new(move |host, port| match (egress.refusal(host, port), &egress) {
+        (Some(why), _) => Reach::Refused(why),
+        (None, Egress::Only(_)) => Reach::Listed,
+        (None, _) => Reach::Public,
+    })
 }
 
 /// Opens the instance; makes it on first use.
@@ -124,9 +142,15 @@ pub async fn open(settings: &Settings) -> Result<Instance, Failure> {
     let mut kernel = Kernel::builder(store, blobs)
         .service(&tables())
         .provide(Arc::clone(&machinery))
+        .provide(Arc::new(tenantry_identity::Issuers::new(issuers(settings.egress.clone()))))
         .managed_policies(tenantry_identity::managed())
-        .brokers(Arc::clone(&broker) as Arc<dyn tenantry_kernel::Brokers>);
-    let own: Vec<Arc<dyn Reconciler>> = vec![Arc::new(tenantry_identity::CreateAccounts)];
+        .brokers(Arc::clone(&broker) as Arc<dyn tenantry_kernel::Brokers>)
+        .site(Arc::new(tenantry_sagemaker::studio::Studio));
+    let own: Vec<Arc<dyn Reconciler>> = vec![
+        Arc::new(tenantry_identity::CreateAccounts),
+        Arc::new(tenantry_identity::UsedAssertions),
+        Arc::new(tenantry_cloudtrail::Delivery),
+    ];
     for reconciler in own.into_iter().chain(tenantry_s3::reconcilers()).chain(tenantry_sagemaker::reconcilers(&machinery)) {
         kernel = kernel.reconciler(reconciler);
     }

@@ -4,6 +4,7 @@
 //! failed, 2 wrong usage, 3 the instance cannot be reached or opened.
 
 mod args;
+mod audit;
 mod client;
 mod coverage;
 mod demo;
@@ -12,6 +13,7 @@ mod environment;
 mod explain;
 mod failure;
 mod instance;
+mod policy;
 mod serve;
 
 use std::process::ExitCode;
@@ -55,8 +57,15 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Profile(profile) => environment::profile(profile),
         Command::Doctor(doctor) => doctor::doctor(&doctor),
         Command::Explain(explain) => explain::explain(explain).await,
-        Command::Audit(audit) => explain::audit(audit).await,
-        Command::Coverage => coverage::coverage(),
+        Command::Audit(audit) => audit::audit(audit).await,
+        Command::Policy(command) => policy::policy(command),
+        Command::Coverage { json } => {
+            if json {
+                coverage::facts()
+            } else {
+                coverage::coverage()
+            }
+        }
         Command::Demo(demo) => demo::demo(demo).await,
     }
 }

@@ -64,6 +64,7 @@ impl Running {
         self.front.drain(DRAIN).await;
         let _nobody = self.closing.send(true);
         let _late = tokio::time::timeout(DRAIN, self.reconcilers).await;
+        self.instance.kernel.flush_audit().await;
         let _gone = fs::remove_file(environment::endpoint_file(&settings.data));
     }
 }

@@ -188,7 +188,7 @@ def test_models_that_cannot_be(hosting):
     ]:
         error = refused(hosting.model, name="cannot-be", **container).response["Error"]
         assert error["Code"] == "ValidationException" and error["Message"].startswith(text), error
-    vpc = {"Subnets": ["subnet-0123"], "SecurityGroupIds": ["sg-0123"]}
+    vpc = {"Subnets": ["subnet-0123"], "SecurityGroupIds": ["0123"]}
     hosting.put("vpc.tar.gz", {"answer": "x"})
     with pytest.raises(botocore.exceptions.ClientError, match="VpcConfig"):
         hosting.sagemaker.create_model(ModelName="in-vpc", ExecutionRoleArn=hosting.platform.role, PrimaryContainer={"Image": SCRIPT}, VpcConfig=vpc)

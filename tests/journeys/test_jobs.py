@@ -358,7 +358,7 @@ def test_refused_at_once(lab):
     for change, text in [
         ({"image": "example.com/nobody/knows:1"}, "example.com/nobody/knows:1"),
         ({"RoleArn": f"arn:aws:iam::{lab.instance.account}:role/nobody"}, "Could not assume role"),
-        ({"VpcConfig": {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}}, "VpcConfig"),
+        ({"VpcConfig": {"Subnets": ["net-1"], "SecurityGroupIds": ["sg-1"]}}, "net-1 in VpcConfig.Subnets is not a valid id"),
     ]:
         with pytest.raises(botocore.exceptions.ClientError) as refused:
             lab.train(train, **change)

@@ -1,19 +1,33 @@
 //! `bench`: ratios against real things on this machine, kept in `docs/performance.md`.
 
-use std::process::Command;
+use std::{fs, path::Path, process::Command};
 
 use crate::shell::{cargo, root, run};
 
 /// The package that the request rates are compared with.
 const MOTO: &str = "moto[server]==5.2.5";
 
-/// Builds in release mode, measures, writes the page. `--no-moto` leaves moto out.
+const INTRODUCTION: &str = "# Performance\n\nMade by `cargo xtask bench`: ratios of one run on one machine, whose absolute times mean nothing \
+     elsewhere. The client, the servers and whatever else the machine does share its cores.\n\n";
+const REQUESTS: &str = "## Requests and objects";
+const POLICY: &str = "## Policy decisions";
+
+/// Builds in release mode, measures, writes the page's sections. `--no-moto` leaves moto out;
+/// `--policy` measures policy decisions alone and keeps the other section as it is.
 pub fn bench(words: &[String]) -> Result<(), String> {
+    let given = |flag: &str| words.iter().any(|word| word == flag);
+    if !given("--policy") {
+        section(REQUESTS, &requests(given("--no-moto"))?)?;
+    }
+    section(POLICY, &policy()?)
+}
+
+fn requests(no_moto: bool) -> Result<String, String> {
     cargo(&["build", "--release", "--package", "tenantry", "--package", "tenantry-bench"])?;
     let release = root().join("target/release");
     let mut command = Command::new(release.join("tenantry-bench"));
     command.arg("--binary").arg(release.join("tenantry"));
-    if !words.iter().any(|word| word == "--no-moto") {
+    if !no_moto {
         let environment = root().join("target/bench-venv");
         let python = environment.join("bin/python");
         if !python.exists() {
@@ -22,17 +36,76 @@ pub fn bench(words: &[String]) -> Result<(), String> {
         }
         command.arg("--moto").arg(python);
     }
-    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    let table = output(&mut command)?;
+    Ok(format!("A throughput above 1 and a latency below 1 are in our favour.\n\n{table}"))
+}
+
+/// Decisions against two other engines. `cedar-policy` is large, so its side is a package apart that
+/// nothing but this builds; iam-simulate is a node package, installed from its lock file.
+fn policy() -> Result<String, String> {
+    let (source, target) = (root().join("tests/bench/engines"), root().join("target/engines"));
+    let manifest = source.join("Cargo.toml");
+    run(Command::new("cargo").args(["build", "--release", "--locked", "--manifest-path"]).arg(manifest).env("CARGO_TARGET_DIR", &target))?;
+    let node = target.join("node");
+    fs::create_dir_all(&node).map_err(|error| failed(&node, &error))?;
+    for file in ["package.json", "package-lock.json", "simulate.mjs"] {
+        fs::copy(source.join(file), node.join(file)).map_err(|error| failed(&source.join(file), &error))?;
     }
-    let table = String::from_utf8_lossy(&output.stdout);
-    let page = format!(
-        "# Performance\n\nMade by `cargo xtask bench`: ratios of one run on one machine, whose absolute times mean nothing elsewhere. A throughput \
-         above 1 and a latency below 1 are in our favour. The client, the servers and whatever else the machine does share its cores.\n\n{table}"
-    );
+    run(Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]).arg(&node))?;
+    let table = output(Command::new(target.join("release/tenantry-engines")).arg("--simulate").arg(&node))?;
+    Ok(format!(
+        "Each policy lets a team use the endpoints that begin with its name, where the tags of principal and resource agree; half of the requests \
+         are granted, and all engines must answer alike. Single decisions are timed, the clock's own time included; a ratio above 1 is in our \
+         favour. Parsed policies, requests and entities are made before the clock starts; iam-simulate has no form for parsed policies and reads \
+         them each time. All seven policy types: the identity policies below two levels of service control policies and two of resource control \
+         policies, with an endpoint's, a resource's and a session's policy and a boundary, most with a guard of two conditions.\n\n{table}"
+    ))
+}
+
+fn output(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> String {
+    format!("{}: {error}", path.display())
+}
+
+/// Replaces one section of the page and leaves the others.
+fn section(title: &str, body: &str) -> Result<(), String> {
     let path = root().join("docs/performance.md");
-    std::fs::write(&path, page).map_err(|error| format!("{}: {error}", path.display()))?;
-    eprint!("{table}");
+    let page = fs::read_to_string(&path).unwrap_or_default();
+    fs::write(&path, with_section(&page, title, body)).map_err(|error| failed(&path, &error))?;
+    eprint!("{body}");
     Ok(())
+}
+
+fn with_section(page: &str, title: &str, body: &str) -> String {
+    let mut sections: Vec<(&str, &str)> = Vec::new();
+    for text in page.split("\n## ").skip(1) {
+        let (name, rest) = text.split_once('\n').unwrap_or((text, ""));
+        sections.push((name, rest.trim()));
+    }
+    let title = title.trim_start_matches("## ");
+    match sections.iter_mut().find(|(name, _)| *name == title) {
+        Some((_, held)) => *held = body.trim(),
+        None => sections.push((title, body.trim())),
+    }
+    let sections: Vec<String> = sections.iter().map(|(name, text)| format!("## {name}\n\n{text}\n")).collect();
+    format!("{INTRODUCTION}{}", sections.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_is_replaced_and_the_others_stay() {
+        let one = with_section("", REQUESTS, "a\n");
+        let two = with_section(&one, POLICY, "b\n");
+        assert_eq!(two, format!("{INTRODUCTION}{REQUESTS}\n\na\n\n{POLICY}\n\nb\n"));
+        assert_eq!(with_section(&two, REQUESTS, "c"), two.replace("\na\n", "\nc\n"));
+        assert_eq!(with_section(&two, POLICY, "b"), two);
+    }
 }

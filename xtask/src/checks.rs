@@ -34,6 +34,7 @@ pub fn test(words: &[String]) -> Result<(), String> {
     if words.is_empty() {
         cargo(&["test", "--workspace", "--quiet"])?;
         crate::models::run(&["--check".to_owned()])?;
+        crate::facts::run(&["--check".to_owned()])?;
         coverage(&["--check".to_owned()])?;
     }
     journeys(words)?;
@@ -41,18 +42,28 @@ pub fn test(words: &[String]) -> Result<(), String> {
         // The runtime of images, as far as it needs no more than Python.
         let mut runtime = Command::new(python()?);
         run(runtime.args(["-B", "-m", "unittest", "discover", "-q", "-s", "images/runtime/tests"]))?;
+        crash(&["--kills".to_owned(), "200".to_owned()])?;
     }
     Ok(())
 }
 
 /// The journeys alone.
 pub fn journeys(words: &[String]) -> Result<(), String> {
+    run(against_the_binary()?.args(["-m", "pytest", "-q", "tests"]).args(words))
+}
+
+/// Kills the real binary at random instants and checks what it kept. Words go to `tests/crash/crash.py`.
+pub fn crash(words: &[String]) -> Result<(), String> {
+    run(against_the_binary()?.arg("tests/crash/crash.py").args(words))
+}
+
+/// The journeys' interpreter, with the binary built and Python environments kept between runs.
+fn against_the_binary() -> Result<Command, String> {
     cargo(&["build", "--package", "tenantry"])?;
-    let interpreter = python()?;
+    let mut command = Command::new(python()?);
     let environments = std::env::var_os("TENANTRY_ENVIRONMENTS").unwrap_or_else(|| root().join("target/environments").into());
-    let mut pytest = Command::new(interpreter);
-    pytest.args(["-m", "pytest", "-q", "tests"]).args(words).env("TENANTRY_ENVIRONMENTS", environments);
-    run(&mut pytest)
+    command.env("TENANTRY_ENVIRONMENTS", environments);
+    Ok(command)
 }
 
 /// `tidy` and `test`.

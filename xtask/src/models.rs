@@ -14,6 +14,8 @@ use crate::shell;
 
 /// The version whose facts `models/` holds.
 const BOTOCORE: &str = "1.44.5";
+/// The model of the operations that are nobody's but ours: written by hand.
+const OWN: &str = "tenantry.json";
 
 /// Writes the models, or with `--check` compares them and fails where they differ.
 pub fn run(arguments: &[String]) -> Result<(), String> {
@@ -60,7 +62,7 @@ fn read(directory: &Path) -> Result<BTreeMap<String, String>, String> {
     let mut out = BTreeMap::new();
     for entry in fs::read_dir(directory).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
+        if path.extension().is_some_and(|extension| extension == "json") && !path.ends_with(OWN) {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             out.insert(name, fs::read_to_string(&path).map_err(failed)?);
         }

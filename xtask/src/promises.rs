@@ -92,7 +92,9 @@ fn fault(path: &str, text: &str, name: &str) -> Option<&'static str> {
     // A harness of its own (sandboxes, the engine) lists its tests by name.
     let listed = || lines.contains(&format!("{name},").as_str()) || text.contains(&format!("(\"{name}\", {name})"));
     let marked = if python { name.starts_with("test_") } else { above.iter().any(|line| line.contains("test]") || line.contains("test(")) };
-    (!marked && !listed()).then_some("is a function but not a test")
+    // A harness that has no tests with names of their own: it passes or fails as a whole.
+    let harness = name == "main" && (path.contains("/tests/") || path.starts_with("tests/"));
+    (!marked && !listed() && !harness).then_some("is a function but not a test")
 }
 
 #[cfg(test)]
@@ -105,6 +107,7 @@ mod tests {
     fn problems(page: &str) -> Vec<String> {
         check(&parse(page), &|path| match path {
             "a.rs" => Some(RUST.to_owned()),
+            "a/tests/whole/main.rs" => Some("fn main() {}\n".to_owned()),
             "b.py" => Some("def test_one(instance):\n    pass\n@pytest.mark.skip\ndef test_two():\n    pass\n".to_owned()),
             _ => None,
         })
@@ -114,7 +117,7 @@ mod tests {
     fn promises_that_are_kept() {
         assert_eq!(
             problems(
-                "# Promises\n\n1. Yes. test: `a.rs::one`, `a.rs::two`\n2. Also,\n   at length. test: `b.py::test_one`\n   test: a.rs::five, a.rs::six\n"
+                "# Promises\n\n1. Yes. test: `a.rs::one`, `a.rs::two`\n2. Also,\n   at length. test: `b.py::test_one`\n   test: a.rs::five, a.rs::six,\n   test: `a/tests/whole/main.rs::main`\n"
             ),
             [""; 0]
         );

@@ -64,7 +64,7 @@ impl Brokers for Broker {
         let gate = Arc::new(Gate {
             kernel,
             authority: Arc::clone(&self.authority),
-            egress: if spec.internet { self.egress.clone() } else { Egress::Closed },
+            egress: if spec.internet { self.egress.clone() } else { Egress::Vpc },
             network: Some(spec.network),
             credentials: Some(spec.credentials),
             refused: spec.refused,
@@ -77,7 +77,7 @@ impl Brokers for Broker {
                     Ok((stream, _)) => {
                         let gate = Arc::clone(&gate);
                         tokio::spawn(async move {
-                            gate.serve(stream, None, false).await;
+                            gate.serve(stream, None, None).await;
                             drop(place);
                         });
                     }

@@ -46,22 +46,30 @@ pub(crate) struct Gate {
     pub egress: Egress,
     /// Set by brokers only.
     pub network: Option<NetworkOrigin>,
-    /// Set by brokers only: answered on 169.254.170.2.
-    pub credentials: Option<Credentials>,
+    /// Set by brokers only: answered on 169.254.170.2, on this path.
+    pub credentials: Option<(String, Credentials)>,
     /// Told of every refused destination.
     pub refused: Arc<dyn Fn(String) + Send + Sync>,
 }
 
+/// The version that a handshake has agreed on, as condition keys write it.
+pub(crate) fn tls_version<S>(stream: &tokio_rustls::server::TlsStream<S>) -> &'static str {
+    match stream.get_ref().1.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",
+        _ => "1.3",
+    }
+}
+
 impl Gate {
     /// Serves HTTP on a byte stream until it ends.
-    pub(crate) async fn serve<S>(self: Arc<Self>, stream: S, peer: Option<IpAddr>, secure: bool)
+    pub(crate) async fn serve<S>(self: Arc<Self>, stream: S, peer: Option<IpAddr>, tls: Option<&'static str>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let gate = Arc::clone(&self);
         let service = service_fn(move |request| {
             let gate = Arc::clone(&gate);
-            async move { Ok::<_, Infallible>(gate.answer(request, peer, secure).await) }
+            async move { Ok::<_, Infallible>(gate.answer(request, peer, tls).await) }
         });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -75,13 +83,13 @@ impl Gate {
         }
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>, secure: bool) -> Response<Body> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>, tls: Option<&'static str>) -> Response<Body> {
         if request.method() == Method::CONNECT {
             return self.connect(request, peer).await;
         }
         match request.uri().authority().map(|a| (bare(a.host()), a.port_u16().unwrap_or(80))) {
             Some((host, port)) if !is_aws_host(&host) && !self.is_own_name(&host) => self.forward(request, peer, &host, port).await,
-            _ => self.own(request, peer, secure).await,
+            _ => self.own(request, peer, tls).await,
         }
     }
 
@@ -89,10 +97,13 @@ impl Gate {
         matches!(host, "localhost" | "127.0.0.1" | "::1" | "169.254.170.2") || host.ends_with(".localhost")
     }
 
-    async fn own(&self, request: Request<Incoming>, peer: Option<IpAddr>, secure: bool) -> Response<Body> {
-        if let Some(credentials) = &self.credentials {
+    async fn own(&self, request: Request<Incoming>, peer: Option<IpAddr>, tls: Option<&'static str>) -> Response<Body> {
+        if let Some((path, credentials)) = &self.credentials {
             let host = request.headers().get("host").and_then(|h| h.to_str().ok()).unwrap_or_default();
             if host == "169.254.170.2" || host == "169.254.170.2:80" {
+                if request.uri().path() != path {
+                    return plain(StatusCode::NOT_FOUND, "text/plain", "credentials are at AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+                }
                 return match credentials().await {
                     Ok(document) => plain(StatusCode::OK, "application/json", document.to_string()),
                     Err(error) => plain(StatusCode::SERVICE_UNAVAILABLE, "text/plain", error.message),
@@ -102,7 +113,7 @@ impl Gate {
         let (parts, body) = request.into_parts();
         let waits = parts.headers.contains_key("expect");
         let (body, asked) = patient(body, BODY_IDLE);
-        let arrival = Arrival { peer, secure, network: self.network.clone() };
+        let arrival = Arrival { peer, secure: tls.is_some(), tls, network: self.network.clone() };
         let mut response = self.kernel.serve(Request::from_parts(parts, body), arrival).await;
         // A client that waits for "100 Continue" and gets an answer instead sends no body: what it sends next on
         // this connection would be taken for it.
@@ -158,7 +169,10 @@ impl Gate {
         let acceptor = TlsAcceptor::from(self.authority.server_config());
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(TokioIo::new(upgraded))).await {
             // Boxed: a tunnel may in principle hold another, so the future's type would contain itself.
-            Ok(Ok(stream)) => Box::pin(self.serve(stream, peer, true)).await,
+            Ok(Ok(stream)) => {
+                let version = tls_version(&stream);
+                Box::pin(self.serve(stream, peer, Some(version))).await;
+            }
             Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),
             Err(_) => tracing::debug!("handshake timed out"),
         }

@@ -28,6 +28,8 @@ pub fn is_aws_host(host: &str) -> bool {
 pub enum Egress {
     /// Nothing but the instance.
     Closed,
+    /// The same, of a sandbox in a VPC: a subnet without routes.
+    Vpc,
     /// Any public host, on ports 80 and 443.
     Open,
     /// These hosts and what is below them (`pypi.org` also means `files.pypi.org`), on ports 80 and 443.
@@ -43,7 +45,8 @@ impl Egress {
         }
         match self {
             Self::Open => None,
-            Self::Closed => Some(format!("`{host}` is not reachable: network isolation leaves no way out but the instance")),
+            Self::Closed => Some(format!("`{host}` is not reachable: the egress setting of this instance is closed")),
+            Self::Vpc => Some(format!("`{host}` is not reachable: a VPC has no route to the internet here, only to the instance")),
             Self::Only(allowed) => {
                 let inside = |zone: &String| {
                     host.eq_ignore_ascii_case(zone)
@@ -121,6 +124,7 @@ mod tests {
         assert!(only.refusal("notpypi.org", 443).is_some() && only.refusal("pypi.org.evil.example", 443).is_some());
         assert!(only.refusal("pypi.org", 22).is_some());
         assert!(Egress::Closed.refusal("pypi.org", 443).is_some());
+        assert!(Egress::Vpc.refusal("pypi.org", 443).unwrap().contains("a VPC has no route"));
     }
 
     #[test]

@@ -14,7 +14,11 @@ use tenantry_kernel::Kernel;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_rustls::TlsAcceptor;
 
-use crate::{authority::Authority, connection::Gate, egress::Egress};
+use crate::{
+    authority::Authority,
+    connection::{Gate, tls_version},
+    egress::Egress,
+};
 
 /// More connections than this wait in the kernel's backlog.
 const MAX_CONNECTIONS: usize = 4096;
@@ -99,9 +103,12 @@ impl Front {
                 let _place = place;
                 let serve = async {
                     match acceptor {
-                        None => gate.serve(stream, Some(peer.ip()), false).await,
+                        None => gate.serve(stream, Some(peer.ip()), None).await,
                         Some(acceptor) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-                            Ok(Ok(stream)) => gate.serve(stream, Some(peer.ip()), true).await,
+                            Ok(Ok(stream)) => {
+                                let version = tls_version(&stream);
+                                gate.serve(stream, Some(peer.ip()), Some(version)).await;
+                            }
                             Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),
                             Err(_) => tracing::debug!("handshake timed out"),
                         },

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tenantry_core::{AccountId, Arn, Tag};
+use tenantry_core::{AccountId, Arn, Tag, Timestamp};
 use tenantry_policy::PolicyKind;
 
 /// Where the resource-based policy of a check comes from.
@@ -40,6 +40,8 @@ pub struct Check {
     pub keys: Vec<(String, Key)>,
     /// The resource's tags where they are not in the tag table under the ARN; `None` asks the table.
     pub tags: Option<Vec<Tag>>,
+    /// When an MFA code that came with this very call was found good (`sts:AssumeRole`).
+    pub mfa: Option<Timestamp>,
 }
 
 /// A condition key's value.
@@ -55,17 +57,35 @@ impl Check {
     /// A check on a resource.
     #[must_use]
     pub fn on(action: &'static str, resource: Arn) -> Self {
-        Self { action, resource: Some(resource), account: None, policy: ResourcePolicy::None, keys: Vec::new(), tags: None }
+        Self { action, resource: Some(resource), account: None, policy: ResourcePolicy::None, keys: Vec::new(), tags: None, mfa: None }
     }
     /// A check of an action that names no resource.
     #[must_use]
     pub fn any(action: &'static str) -> Self {
-        Self { action, resource: None, account: None, policy: ResourcePolicy::None, keys: Vec::new(), tags: None }
+        Self { action, resource: None, account: None, policy: ResourcePolicy::None, keys: Vec::new(), tags: None, mfa: None }
     }
     /// `iam:PassRole` on a role that the call hands to `service` (`sagemaker.amazonaws.com`).
     #[must_use]
     pub fn pass_role(role: Arn, service: &str) -> Self {
         Self::on("iam:PassRole", role).key("iam:PassedToService", service)
+    }
+    /// The same, and the resource that the role is handed over for: `iam:AssociatedResourceArn`.
+    #[must_use]
+    pub fn pass_role_for(role: Arn, service: &str, resource: &Arn) -> Self {
+        Self::pass_role(role, service).key("iam:AssociatedResourceArn", resource.as_str())
+    }
+    /// A key with what of several things the call names: one value where they agree, else all of them, so that a
+    /// comparison with one satisfies no Allow and every Deny. None where it names none.
+    #[must_use]
+    pub fn key_of(self, name: impl Into<String>, values: impl IntoIterator<Item = String>) -> Self {
+        let mut values: Vec<String> = values.into_iter().collect();
+        values.sort_unstable();
+        values.dedup();
+        match values.len() {
+            0 => self,
+            1 => self.key(name, values.remove(0)),
+            _ => self.list(name, values),
+        }
     }
     /// The owner of the resource where the ARN does not say.
     #[must_use]
@@ -120,6 +140,12 @@ impl Check {
     #[must_use]
     pub fn tag_keys(self, keys: &[String]) -> Self {
         if keys.is_empty() { self } else { self.list("aws:TagKeys", keys.to_vec()) }
+    }
+    /// The caller gave a good MFA code with this call, at this instant.
+    #[must_use]
+    pub fn authenticated_by_mfa(mut self, at: Option<Timestamp>) -> Self {
+        self.mfa = at;
+        self
     }
     /// The resource's tags where they are not in the tag table.
     #[must_use]

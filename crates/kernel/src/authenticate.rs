@@ -25,6 +25,7 @@ use crate::{
     directory::{self, AccessKey, Session, SessionKind, User, kind},
     door::Head,
     kernel::Kernel,
+    last_used,
     operation::Access,
 };
 
@@ -117,6 +118,8 @@ struct Identity {
     caller: Caller,
     expires: Option<Timestamp>,
     key: Mutex<Option<(String, Arc<SigningKey>)>>,
+    /// When its use was last told, by service.
+    told: Mutex<HashMap<&'static str, Timestamp>>,
 }
 
 /// Identities by access key id.
@@ -170,7 +173,7 @@ fn worded(service: &Service, error: AwsError) -> AwsError {
 }
 
 /// Nobody has this access key id (any more).
-fn invalid_key() -> AwsError {
+pub(crate) fn invalid_key() -> AwsError {
     AwsError::new(403, "InvalidClientTokenId", INVALID)
 }
 
@@ -220,6 +223,7 @@ impl Kernel {
             .map_err(|fault| fault_error(service, &fault))?;
         let verified =
             Verified { buffered: buffered.cloned(), stream: stream.map(|body| proven(body, &presented, key, head)).transpose()? };
+        self.used(&identity, service, &region, now);
         Ok((identity.caller.clone(), region, verified))
     }
 
@@ -250,7 +254,9 @@ impl Kernel {
             Payload::Computed | Payload::Streaming { .. } => Err(fault_error(service, &Fault::BadContentHash)),
         });
         let verified = Verified { buffered: buffered.cloned(), stream: stream.transpose()? };
-        Ok((identity.caller.clone(), default_region(head), verified))
+        let region = default_region(head);
+        self.used(&identity, service, &region, now);
+        Ok((identity.caller.clone(), region, verified))
     }
 
     /// Who stands behind a form: the signature is over its policy.
@@ -280,14 +286,27 @@ impl Kernel {
                 check_token(&identity, proof.token, now).map_err(word)?;
                 let key = identity.signing_key(&scope.date, &scope.region, &scope.service);
                 tenantry_sigv4::verify_post_policy(&key, proof.policy, proof.signature).map_err(fault)?;
+                self.used(&identity, service, &region, now);
                 Ok((identity.caller.clone(), region, SignedAs::Form(scope.signed)))
             }
             ProofKey::V2 { access_key } => {
                 let identity = self.identity(access_key).await.map_err(word)?;
                 check_token(&identity, proof.token, now).map_err(word)?;
                 tenantry_sigv4::verify_post_policy_v2(identity.secret.expose(), proof.policy, proof.signature).map_err(fault)?;
-                Ok((identity.caller.clone(), default_region(head), SignedAs::FormV2))
+                let region = default_region(head);
+                self.used(&identity, service, &region, now);
+                Ok((identity.caller.clone(), region, SignedAs::FormV2))
             }
+        }
+    }
+
+    /// Tells that credentials were used, where that was not told of this service just now.
+    fn used(&self, identity: &Identity, service: &'static Service, region: &Region, now: Timestamp) {
+        let name = service.signing_name.as_str();
+        let mut told = identity.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if told.get(name).is_none_or(|at| now.millis() - at.millis() >= last_used::TOLD) {
+            told.insert(name, now);
+            self.inner().uses.note(&identity.caller, name, region, now);
         }
     }
 
@@ -322,7 +341,7 @@ impl Kernel {
             let token = store.secret(&directory::token_id(access_key)).await?.ok_or_else(invalid_key)?;
             let expires = Some(session.expires);
             let caller = self.session_caller(Arc::new(session)).await?.ok_or_else(invalid_key)?;
-            return Ok(Identity { revision, secret, token: Some(token), caller, expires, key: Mutex::default() });
+            return Ok(Identity { revision, secret, token: Some(token), caller, expires, key: Mutex::default(), told: Mutex::default() });
         }
         let key: AccessKey = store.get(kind::ACCESS_KEY, &scope, access_key).await?.ok_or_else(invalid_key)?.body()?;
         if key.status != "Active" {
@@ -331,7 +350,7 @@ impl Kernel {
         let user: User = store.get(kind::USER, &scope, &key.user).await?.ok_or_else(invalid_key)?.body()?;
         let mut caller = user_caller(&user, &AccountId::from(account));
         caller.access_key = access_key.to_owned();
-        Ok(Identity { revision, secret, token: None, caller, expires: None, key: Mutex::default() })
+        Ok(Identity { revision, secret, token: None, caller, expires: None, key: Mutex::default(), told: Mutex::default() })
     }
 
     /// Whether an account was closed: nobody acts in it any more, whatever credentials there are.

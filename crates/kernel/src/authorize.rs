@@ -3,18 +3,22 @@
 //! Every check of a call is judged against all layers that apply. The first that is not allowed ends
 //! the call with AWS's sentence, and its explanation is recorded under the request's id.
 
-use serde_json::{Value, json};
+use std::sync::Arc;
+
+use serde_json::json;
 use tenantry_core::{AccountId, AwsError, Result, Scope, Tag};
-use tenantry_policy::{Attached, Context, Decision, Explanation, Layers, PolicyKind, PrincipalKind, Request, ResourcePolicyMode};
+use tenantry_policy::{Attached, Cause, Context, Decision, Layers, Outcome, PolicyKind, PrincipalKind, Request, ResourcePolicyMode};
 use tenantry_wire::Protocol;
 
 use crate::{
     access::{Check, Checks, ResourcePolicy},
     context::{self, Sources},
     cx::{Caller, Cx, RequestInfo},
+    explain,
     kernel::Kernel,
     operation::{Access, Operation},
     permit::Permit,
+    policies::{OrganizationView, PrincipalLayers},
 };
 
 /// Judges every check of a call of `O`.
@@ -25,8 +29,9 @@ pub(crate) async fn authorize<O: Operation>(cx: &Cx, checks: Checks) -> Result<P
             return Err(AwsError::internal(format!("{}:{} named no resource for {action}", O::SERVICE, O::NAME)));
         }
     }
+    cx.trail.note(&cx.caller, &checks);
     for check in checks.iter() {
-        let judged = cx.kernel.judge(&cx.caller, &cx.request, &cx.region, check, false).await?;
+        let judged = cx.kernel.judge(&cx.caller, &cx.request, &cx.region, check).await?;
         if !judged.decision.allowed() {
             return Err(deny(cx, check, &judged).await);
         }
@@ -45,7 +50,7 @@ impl Cx {
     /// # Errors
     /// When policies cannot be read.
     pub async fn allows(&self, check: &Check) -> Result<bool> {
-        Ok(self.kernel.judge(&self.caller, &self.request, &self.region, check, false).await?.decision.allowed())
+        Ok(self.kernel.judge(&self.caller, &self.request, &self.region, check).await?.decision.allowed())
     }
 
     /// Whether policies would let this caller do one thing more: per-item answers (`DeleteObjects`), and
@@ -54,13 +59,13 @@ impl Cx {
     /// # Errors
     /// When policies cannot be read.
     pub async fn refusal(&self, check: &Check) -> Result<Option<AwsError>> {
-        let judged = self.kernel.judge(&self.caller, &self.request, &self.region, check, false).await?;
+        let judged = self.kernel.judge(&self.caller, &self.request, &self.region, check).await?;
         if judged.decision.allowed() { Ok(None) } else { Ok(Some(deny(self, check, &judged).await)) }
     }
 }
 
 /// The account that owns what a check is about.
-fn owner(check: &Check, caller: &Caller) -> AccountId {
+pub(crate) fn owner(check: &Check, caller: &Caller) -> AccountId {
     if let Some(account) = &check.account {
         return account.clone();
     }
@@ -70,53 +75,77 @@ fn owner(check: &Check, caller: &Caller) -> AccountId {
     }
 }
 
-/// A check, judged, with what it takes to explain it.
+/// A check, judged, with all it was judged by.
 pub(crate) struct Judged {
     pub decision: Decision,
-    pub explanation: Option<Explanation>,
-    resource_account: AccountId,
+    pub context: Context,
+    pub own: Arc<PrincipalLayers>,
+    pub caller_org: Arc<OrganizationView>,
+    pub resource_org: Arc<OrganizationView>,
+    pub resource_policy: Option<Attached>,
+    pub resource_mode: ResourcePolicyMode,
+    pub resource_account: AccountId,
+    pub resource_tags: Vec<Tag>,
+}
+
+impl Judged {
+    pub(crate) fn layers(&self) -> Layers<'_> {
+        Layers {
+            identity: &self.own.identity,
+            boundary: self.own.boundary.as_ref(),
+            session: self.own.session.as_ref(),
+            service_control: &self.caller_org.service_control,
+            resource_control: &self.resource_org.resource_control,
+            resource: self.resource_policy.as_ref(),
+            resource_mode: self.resource_mode,
+            endpoint: None,
+        }
+    }
+
+    pub(crate) fn request<'a>(&'a self, caller: &'a Caller, check: &'a Check) -> Request<'a> {
+        Request {
+            action: check.action,
+            resource: check.resource.as_ref().map_or("*", |arn| arn.as_str()),
+            resource_account: Some(self.resource_account.as_str()).filter(|account| !account.is_empty()),
+            principal: &caller.principal,
+            context: &self.context,
+        }
+    }
 }
 
 impl Kernel {
-    /// Judges one check. A refusal is explained; `always_explain` explains an allowed one too.
+    /// Judges one check.
     pub(crate) async fn judge(
         &self,
         caller: &Caller,
         request: &RequestInfo,
         region: &tenantry_core::Region,
         check: &Check,
-        always_explain: bool,
     ) -> Result<Judged> {
         let resource_account = owner(check, caller);
         let caller_org = self.organization_of(&caller.account).await?;
         let resource_org = self.organization_of(&resource_account).await?;
-        let tags = self.tags_of(check).await?;
+        let resource_tags = self.tags_of(check).await?;
         let sources = Sources {
             caller,
             request,
             region,
             check,
             resource_account: &resource_account,
-            resource_tags: &tags,
+            resource_tags: &resource_tags,
             caller_org: &caller_org,
             resource_org: &resource_org,
         };
         let context = context::build(&sources);
         let own = self.principal_layers(caller).await?;
-        let resource = self.policy_of(check, &resource_account, region).await?;
+        let resource_policy = self.policy_of(check, &resource_account, region).await?;
         let must_allow = matches!(&check.policy, ResourcePolicy::Inline { kind: PolicyKind::Trust, .. });
-        let layers = Layers {
-            identity: &own.identity,
-            boundary: own.boundary.as_ref(),
-            session: own.session.as_deref(),
-            service_control: &caller_org.service_control,
-            resource_control: &resource_org.resource_control,
-            resource: resource.as_ref(),
-            resource_mode: if must_allow { ResourcePolicyMode::MustAllow } else { ResourcePolicyMode::Normal },
-            endpoint: None,
-        };
-        let (decision, explanation) = decide(caller, check, &resource_account, &context, &layers, always_explain);
-        Ok(Judged { decision, explanation, resource_account })
+        let resource_mode = if must_allow { ResourcePolicyMode::MustAllow } else { ResourcePolicyMode::Normal };
+        let decision = Decision { outcome: Outcome::ImplicitDeny, cause: Cause::Identity, statement: None };
+        let judged =
+            Judged { decision, context, own, caller_org, resource_org, resource_policy, resource_mode, resource_account, resource_tags };
+        let decision = tenantry_policy::evaluate(&judged.request(caller, check), &judged.layers());
+        Ok(Judged { decision, ..judged })
     }
 
     async fn tags_of(&self, check: &Check) -> Result<Vec<Tag>> {
@@ -139,37 +168,22 @@ impl Kernel {
     }
 }
 
-fn decide(
-    caller: &Caller,
-    check: &Check,
-    account: &AccountId,
-    context: &Context,
-    layers: &Layers<'_>,
-    always: bool,
-) -> (Decision, Option<Explanation>) {
-    let request = Request {
-        action: check.action,
-        resource: check.resource.as_ref().map_or("*", |arn| arn.as_str()),
-        resource_account: Some(account.as_str()).filter(|a| !a.is_empty()),
-        principal: &caller.principal,
-        context,
-    };
-    let decision = tenantry_policy::evaluate(&request, layers);
-    let explanation = (always || !decision.allowed()).then(|| tenantry_policy::explain(&request, layers));
-    (decision, explanation)
-}
-
 async fn deny(cx: &Cx, check: &Check, judged: &Judged) -> AwsError {
     let service = tenantry_wire::service(cx.operation.0);
     let s3 = service.is_some_and(|s| s.is_s3());
     let resource = check.resource.as_ref().map(|arn| if s3 { format!("\"{arn}\"") } else { arn.to_string() });
     // An action without resource is shown on `*`; S3 leaves it out.
     let shown = resource.or_else(|| (!s3).then(|| "*".to_owned()));
-    let sentence = judged.decision.message(&cx.caller.arn, check.action, shown.as_deref());
-    let explanation = json!({"checks": [explained(check, judged)]});
-    cx.kernel.inner().recorder.denied(cx, &sentence, explanation).await;
+    let policy = denying_policy(cx, judged);
+    let sentence = judged.decision.message_with(&cx.caller.arn, check.action, shown.as_deref(), policy.as_deref());
+    let explanation = json!({"checks": [explain::explained(&cx.caller, check, judged)]});
+    crate::audit::denied(cx, &sentence, explanation);
     // S3 tells strangers nothing ("Access denied error message examples", S3 User Guide).
     let stranger = s3 && (cx.caller.principal.kind == PrincipalKind::Anonymous || judged.resource_account != cx.caller.account);
+    if cx.caller.principal.kind == PrincipalKind::Provider {
+        // Somebody who is not in yet has no name to be told by.
+        return AwsError::new(403, "AccessDenied", format!("Not authorized to perform {}", check.action));
+    }
     let message = if stranger { "Access Denied".to_owned() } else { sentence };
     match service.map(|s| s.protocol) {
         Some(Protocol::AwsJson) => AwsError::new(400, "AccessDeniedException", message),
@@ -178,14 +192,20 @@ async fn deny(cx: &Cx, check: &Check, judged: &Judged) -> AwsError {
     }
 }
 
-/// A judged check as JSON: the decision, the layers, and the same in lines for people.
-pub(crate) fn explained(check: &Check, judged: &Judged) -> Value {
-    let lines: Vec<String> = judged.explanation.as_ref().map(crate::explain::lines).unwrap_or_default();
-    json!({
-        "action": check.action,
-        "resource": check.resource.as_ref().map_or("*", |arn| arn.as_str()),
-        "allowed": judged.decision.allowed(),
-        "explanation": judged.explanation,
-        "lines": lines,
-    })
+/// The ARN of the policy that denies, where it has one. AWS names it within the account or the organization only
+/// ("Troubleshoot access denied error messages", IAM User Guide): an inline policy and a resource's have none.
+fn denying_policy(cx: &Cx, judged: &Judged) -> Option<String> {
+    let org = &judged.caller_org;
+    let same = judged.resource_account == cx.caller.account || (!org.id.is_empty() && org.id == judged.resource_org.id);
+    let statement = judged.decision.statement.as_ref().filter(|_| same && judged.decision.explicit())?;
+    let control = |of_type: &str, org: &OrganizationView| match &*statement.policy {
+        id @ ("p-FullAWSAccess" | "p-RCPFullAWSAccess") => format!("arn:aws:organizations::aws:policy/{of_type}/{id}"),
+        id => format!("arn:aws:organizations::{}:policy/{}/{of_type}/{id}", org.management, org.id),
+    };
+    match judged.decision.cause {
+        Cause::ServiceControl => Some(control("service_control_policy", org)),
+        Cause::ResourceControl => Some(control("resource_control_policy", &judged.resource_org)),
+        Cause::Identity | Cause::Boundary => Some(statement.policy.to_string()).filter(|id| id.starts_with("arn:")),
+        _ => None,
+    }
 }

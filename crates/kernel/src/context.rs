@@ -9,6 +9,7 @@ use tenantry_policy::{Context, PrincipalKind};
 use crate::{
     access::{Check, Key},
     cx::{Caller, RequestInfo},
+    directory::Session,
     policies::OrganizationView,
 };
 
@@ -35,6 +36,7 @@ pub(crate) fn build(s: &Sources<'_>) -> Context {
     }
     request(&mut context, s.request, s.region);
     principal(&mut context, s.caller, s.caller_org);
+    multi_factor(&mut context, s);
     resource(&mut context, s);
     context
 }
@@ -46,7 +48,7 @@ fn add(context: &mut Context, name: &str, value: &str) {
     if had.is_empty() || had.iter().all(|had| had == value) {
         context.set(name, value);
     } else {
-        context.set_list(name, had.into_iter().chain([value.to_owned()]));
+        context.set_unclear(name, had.into_iter().chain([value.to_owned()]));
     }
 }
 
@@ -116,6 +118,10 @@ fn principal(context: &mut Context, caller: &Caller, org: &OrganizationView) {
         context.set("aws:PrincipalType", "Anonymous");
         return;
     }
+    // Nobody of an account yet: what is known of them are the provider's own keys.
+    if principal.kind == PrincipalKind::Provider {
+        return;
+    }
     // For sessions the role's ARN, not the session's.
     let arn = principal.role_arn.as_deref().unwrap_or(&caller.arn);
     context.set("aws:PrincipalArn", arn);
@@ -141,10 +147,29 @@ fn principal(context: &mut Context, caller: &Caller, org: &OrganizationView) {
     if let Some(session) = &caller.session {
         let issued: Timestamp = session.issued;
         context.set("aws:TokenIssueTime", issued.iso8601(false));
-        context.set_bool("aws:MultiFactorAuthPresent", session.mfa);
         if let Some(identity) = &session.source_identity {
             context.set("aws:SourceIdentity", identity.as_str());
         }
+        if let Some(federation) = &session.federation {
+            context.set("aws:FederatedProvider", federation.provider.as_str());
+            for (name, value) in federation.keys.iter().filter(|(name, _)| is_service_key(name)) {
+                context.set(name, value.as_str());
+            }
+        }
+    }
+}
+
+/// Absent with long-term keys, unless the call itself brings a code; else true or false
+/// ("AWS global condition context keys": `aws:MultiFactorAuthPresent`, `aws:MultiFactorAuthAge`).
+fn multi_factor(context: &mut Context, s: &Sources<'_>) {
+    let session = s.caller.session.as_deref();
+    match s.check.mfa.or_else(|| session.and_then(Session::authenticated_by_mfa)) {
+        Some(at) => {
+            let age = (s.request.time.millis() - at.millis()).max(0) / 1000;
+            context.set_bool("aws:MultiFactorAuthPresent", true).set("aws:MultiFactorAuthAge", age.to_string());
+        }
+        None if session.is_some() => _ = context.set_bool("aws:MultiFactorAuthPresent", false),
+        None => {}
     }
 }
 

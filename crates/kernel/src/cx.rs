@@ -5,7 +5,13 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, sync::Mutex};
 use tenantry_core::{AccountId, Arn, Region, Scope, Tag, Timestamp};
 use tenantry_policy::Principal;
 
-use crate::{body::Body, directory::Session, kernel::Kernel};
+use crate::{
+    audit::Trail,
+    body::Body,
+    credential::{Admission, Claims},
+    directory::Session,
+    kernel::Kernel,
+};
 
 /// An authenticated principal.
 #[derive(Debug, Clone)]
@@ -30,6 +36,17 @@ pub struct Caller {
     pub via: Vec<String>,
     /// For service principals: the resource that caused the call.
     pub source_arn: Option<Arn>,
+}
+
+impl Caller {
+    /// The same principal when `service` calls another service on its behalf ("Forward access sessions", IAM User Guide):
+    /// `aws:ViaAWSService` is true and `aws:CalledVia` has the service. Not for work under a service's own role session.
+    #[must_use]
+    pub fn forwarded(&self, service: &str) -> Self {
+        let mut caller = self.clone();
+        caller.via.push(service.to_owned());
+        caller
+    }
 }
 
 /// Where a call came from inside the instance's own networks. Only the broker makes one; never a header.
@@ -73,6 +90,8 @@ pub struct RequestInfo {
     pub referer: Option<String>,
     /// `aws:SecureTransport`.
     pub secure: bool,
+    /// The version of TLS, where the client itself used it: `1.3`.
+    pub tls: Option<&'static str>,
     /// Set by the broker for calls out of a sandbox.
     pub network: Option<NetworkOrigin>,
     /// `http://127.0.0.1:4566`: how the client addressed the instance, for URLs in answers.
@@ -96,6 +115,7 @@ impl RequestInfo {
             user_agent: agent.to_owned(),
             referer: None,
             secure: true,
+            tls: None,
             network: None,
             base_url: String::new(),
             headers: BTreeMap::new(),
@@ -118,9 +138,30 @@ pub struct Cx {
     /// The operation that runs: `SERVICE`, `NAME`.
     pub operation: (&'static str, &'static str),
     pub(crate) body: Mutex<Option<Body>>,
+    pub(crate) claims: Option<Claims>,
+    pub(crate) trail: Arc<Trail>,
 }
 
 impl Cx {
+    /// What the credential of the input says, as `admit` verified it. `None` for calls that are proven by their signature.
+    #[must_use]
+    pub fn claims<T: std::any::Any>(&self) -> Option<&T> {
+        self.claims.as_ref()?.downcast_ref()
+    }
+    /// The same call, made by whom a credential of its input speaks for.
+    pub(crate) fn admitted(&self, admission: Admission) -> Self {
+        self.trail.speaks(&admission.caller);
+        Self {
+            kernel: self.kernel.clone(),
+            caller: admission.caller,
+            region: self.region.clone(),
+            request: self.request.clone(),
+            operation: self.operation,
+            body: Mutex::new(self.take_body()),
+            claims: Some(admission.claims),
+            trail: Arc::clone(&self.trail),
+        }
+    }
     /// The streaming payload. `None` when it was taken before, or the operation has none.
     pub fn take_body(&self) -> Option<Body> {
         self.body.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()

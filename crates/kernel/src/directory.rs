@@ -9,6 +9,8 @@
 //! `org.root|ou|policy`  global of the management account
 //! `iam.user|group|role|policy|profile`  global of the account, id = lower-cased name (IAM names are unique without case)
 //! `iam.key`      global of the account, id = access key id; unique(`access-key`, id) = account id; secret(`access-key/ID`)
+//! `iam.login|mfa|ssh-key|certificate|service-credential`  global of the account; they name their user by its unique id,
+//!                which a new name does not change
 //! `sts.session`  global of the account, id = access key id (`ASIA…`); secret(`access-key/ID`), secret(`session-token/ID`)
 //! `policy.resource`  scope of the owner, id = the resource's ARN
 
@@ -41,6 +43,18 @@ pub mod kind {
     pub const PROFILE: Kind = Kind::new("iam.profile");
     /// A long-term access key.
     pub const ACCESS_KEY: Kind = Kind::new("iam.key");
+    /// A user's password; id = the user's unique id.
+    pub const LOGIN: Kind = Kind::new("iam.login");
+    /// The account's password policy; id = `account`.
+    pub const PASSWORD_POLICY: Kind = Kind::new("iam.password-policy");
+    /// A virtual MFA device; id = path and name, parent = its user's unique id where it is enabled.
+    pub const MFA_DEVICE: Kind = Kind::new("iam.mfa");
+    /// An SSH public key; parent = its user's unique id.
+    pub const SSH_KEY: Kind = Kind::new("iam.ssh-key");
+    /// A signing certificate; parent = its user's unique id.
+    pub const SIGNING_CERTIFICATE: Kind = Kind::new("iam.certificate");
+    /// A service-specific credential; parent = its user's unique id.
+    pub const SERVICE_CREDENTIAL: Kind = Kind::new("iam.service-credential");
     /// Temporary credentials.
     pub const SESSION: Kind = Kind::new("sts.session");
     /// A resource-based policy.
@@ -265,6 +279,14 @@ pub struct PolicyVersion {
     pub created: Timestamp,
 }
 
+impl Session {
+    /// When its holder proved to have an MFA device, if that was proven.
+    #[must_use]
+    pub fn authenticated_by_mfa(&self) -> Option<Timestamp> {
+        self.mfa.then(|| self.mfa_at.unwrap_or(self.issued))
+    }
+}
+
 impl ManagedPolicy {
     /// The document in force.
     #[must_use]
@@ -345,10 +367,26 @@ pub struct Session {
     /// `aws:MultiFactorAuthPresent`.
     #[serde(default)]
     pub mfa: bool,
+    /// When the code was given, for `aws:MultiFactorAuthAge`. `None` means when the session was issued.
+    #[serde(default)]
+    pub mfa_at: Option<Timestamp>,
     /// The service principal that assumed the role for itself, and the resource it did so for.
     #[serde(default)]
     pub service: Option<String>,
     /// The resource that a service session works for: becomes `aws:SourceArn` where the service calls.
     #[serde(default)]
     pub source_arn: Option<String>,
+    /// What it keeps of the assertion or token that it began with.
+    #[serde(default)]
+    pub federation: Option<Federation>,
+}
+
+/// What the session of AssumeRoleWithSAML or AssumeRoleWithWebIdentity keeps of who it was made for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Federation {
+    /// The provider's ARN: `aws:FederatedProvider`.
+    pub provider: String,
+    /// Condition keys of the provider that later requests have too: `saml:sub`, `<issuer>:aud`.
+    #[serde(default)]
+    pub keys: BTreeMap<String, String>,
 }

@@ -10,7 +10,7 @@
 use std::{
     net::IpAddr,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -26,13 +26,15 @@ use tenantry_wire::{Encoded, Operation as Shape, RequestParts, Service};
 
 use crate::{
     addressing::{self, Address},
+    audit,
     authenticate::{self, Signed},
     body::{self, Body},
     clock::Ids,
+    credential::Credential,
     cx::{Caller, Cx, NetworkOrigin, RequestInfo, SignedAs},
     form_upload,
     kernel::Kernel,
-    operation::{OperationRow, Reply},
+    operation::{Access, OperationRow, Reply},
 };
 
 /// The longest body that is held in memory. AWS's longest such input is InvokeEndpoint's 25 MiB.
@@ -47,6 +49,8 @@ pub struct Arrival {
     pub peer: Option<IpAddr>,
     /// Whether it came under TLS.
     pub secure: bool,
+    /// Under which version, where it did: `1.3`.
+    pub tls: Option<&'static str>,
     /// Set by a broker: the sandbox that it came out of.
     pub network: Option<NetworkOrigin>,
 }
@@ -143,10 +147,15 @@ impl Kernel {
         let (parts, body) = request.into_parts();
         let mut encoded = match Head::read(id.clone(), parts, arrival) {
             Err(error) => encode_failure(&Failure { service: None, error }, &id, false),
-            Ok(mut head) => match self.route_and_run(&mut head, body).await {
-                Ok((shape, reply)) => encode_reply(shape, reply, &id),
-                Err(failure) => encode_failure(&failure, &id, head.header("x-amz-target").is_some()),
-            },
+            Ok(mut head) => {
+                if let Some(page) = self.page(&head).await {
+                    return page;
+                }
+                match self.route_and_run(&mut head, body).await {
+                    Ok((shape, reply)) => encode_reply(shape, reply, &id),
+                    Err(failure) => encode_failure(&failure, &id, head.header("x-amz-target").is_some()),
+                }
+            }
         };
         if head_only {
             encoded.1 = Some(body::empty());
@@ -185,9 +194,14 @@ impl Kernel {
             routed.buffered = Some(buffer(service, body.take(), limit).await?);
         }
         let now = self.now();
+        let access = match row.credential() {
+            Credential::Signature => row.access(),
+            // Nobody need have signed it: the operation's own path refuses whoever its input does not prove.
+            Credential::Input(reason) => Access::Public(reason),
+        };
         let how = signed.as_ref().map_or(SignedAs::Header, Signed::how);
         let (caller, region, payload) =
-            self.authenticate(head, service, &row.access(), signed, routed.buffered.as_ref(), body.take().filter(|_| streams), now).await?;
+            self.authenticate(head, service, &access, signed, routed.buffered.as_ref(), body.take().filter(|_| streams), now).await?;
         let empty = Bytes::new();
         let document = if shape.streaming_input() { &empty } else { payload.buffered.as_ref().unwrap_or(&empty) }.clone();
         let stream = match payload.stream {
@@ -219,9 +233,8 @@ impl Kernel {
         admitted: Admitted<'_>,
     ) -> Result<Reply> {
         let Admitted { method, labels, query, headers, document, stream, caller, region, signed, time } = admitted;
-        let input =
-            tenantry_wire::decode(shape, &RequestParts { method, labels: &labels, query: &query, headers: &headers, body: &document })?;
-        tenantry_wire::validate(shape, &input)?;
+        let parts = RequestParts { method, labels: &labels, query: &query, headers: &headers, body: &document };
+        let decoded = tenantry_wire::decode(shape, &parts);
         let cx = Cx {
             kernel: self.clone(),
             caller,
@@ -233,6 +246,7 @@ impl Kernel {
                 user_agent: head.header("user-agent").unwrap_or_default().to_owned(),
                 referer: head.header("referer").map(str::to_owned),
                 secure: head.arrival.secure,
+                tls: head.arrival.tls,
                 network: head.arrival.network.clone(),
                 base_url: format!("{}://{}", if head.arrival.secure { "https" } else { "http" }, head.host),
                 headers: headers.into_iter().collect(),
@@ -241,8 +255,16 @@ impl Kernel {
             },
             operation: (row.service, row.name),
             body: Mutex::new(stream),
+            claims: None,
+            trail: Arc::new(audit::Trail::begin(&head.id, time, false)),
         };
-        let reply = (row.call)(&cx, input).await?;
+        let reply = audit::recorded(&cx, async {
+            let input = decoded?;
+            cx.trail.asked(shape, &input);
+            tenantry_wire::validate(shape, &input)?;
+            (row.call)(&cx, input).await
+        })
+        .await?;
         #[cfg(debug_assertions)]
         for fault in tenantry_wire::check_output(shape, &reply.output) {
             tracing::error!(operation = %shape.name, %fault, "the answer does not fit the model");
@@ -299,8 +321,17 @@ fn find_service(head: &Head, signed: Option<&Signed>) -> Option<&'static Service
     }
     match signed.map(Signed::service) {
         Some(name) => tenantry_wire::services().find(|s| s.signing_name == name && s.target_prefix.is_none()),
+        None if unsigned_action(head) => tenantry_wire::service("sts"),
         None => tenantry_wire::service("s3"),
     }
+}
+
+/// An unsigned call of a query service at an address that names none. Only STS has such operations, and S3 has
+/// no form that is posted to no bucket.
+fn unsigned_action(head: &Head) -> bool {
+    let form = || head.header("content-type").is_some_and(|of| of.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
+    let posted = head.method == "POST" && form();
+    head.address.bucket.is_none() && head.path == "/" && (posted || head.query.iter().any(|(name, _)| name == "Action"))
 }
 
 fn unknown_service(head: &Head) -> AwsError {

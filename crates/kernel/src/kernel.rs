@@ -17,7 +17,7 @@ use serde_json::Value;
 use tenantry_blob::Blobs;
 use tenantry_core::{AccountId, AwsError, Region, Result, Timestamp};
 use tenantry_policy::Policy;
-use tenantry_store::{Batch, CommitError, Store};
+use tenantry_store::Store;
 
 use crate::{
     audit::Recorder,
@@ -25,9 +25,11 @@ use crate::{
     body::Body,
     clock::Clock,
     cx::{Caller, Cx, NetworkOrigin, RequestInfo},
+    last_used::Uses,
     operation::{OperationRow, Reply},
     policies::PolicyCache,
     reconcile::Reconciler,
+    site::Site,
 };
 
 /// A handle on the kernel. Clones share everything.
@@ -44,7 +46,9 @@ pub(crate) struct Inner {
     pub(crate) policies: PolicyCache,
     pub(crate) identities: IdentityCache,
     pub(crate) reconcilers: Vec<Arc<dyn Reconciler>>,
+    pub(crate) sites: Vec<Arc<dyn Site>>,
     pub(crate) recorder: Recorder,
+    pub(crate) uses: Uses,
     provided: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
     pub(crate) in_flight: AtomicUsize,
     management: Mutex<Option<AccountId>>,
@@ -59,6 +63,7 @@ pub struct KernelBuilder {
     managed: HashMap<String, Arc<Policy>>,
     brokers: Arc<dyn Brokers>,
     reconcilers: Vec<Arc<dyn Reconciler>>,
+    sites: Vec<Arc<dyn Site>>,
     provided: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
@@ -99,6 +104,12 @@ impl KernelBuilder {
         self.reconcilers.push(reconciler);
         self
     }
+    /// Pages on hosts that are no API's.
+    #[must_use]
+    pub fn site(mut self, site: Arc<dyn Site>) -> Self {
+        self.sites.push(site);
+        self
+    }
     /// Something that a service's operations need besides the kernel: an engine that runs servers. One of a type.
     #[must_use]
     pub fn provide<T: Any + Send + Sync>(mut self, thing: Arc<T>) -> Self {
@@ -110,6 +121,7 @@ impl KernelBuilder {
     pub fn build(self) -> Kernel {
         Kernel(Arc::new(Inner {
             recorder: Recorder::start(Arc::clone(&self.store)),
+            uses: Uses::start(Arc::clone(&self.store), Arc::clone(&self.clock)),
             store: self.store,
             blobs: self.blobs,
             clock: self.clock,
@@ -119,6 +131,7 @@ impl KernelBuilder {
             policies: PolicyCache::default(),
             identities: IdentityCache::default(),
             reconcilers: self.reconcilers,
+            sites: self.sites,
             provided: self.provided,
             in_flight: AtomicUsize::new(0),
             management: Mutex::new(None),
@@ -142,7 +155,8 @@ impl Kernel {
             operations: HashMap::new(),
             managed: HashMap::new(),
             brokers: Arc::new(NoBrokers),
-            reconcilers: vec![Arc::new(crate::sessions::SessionExpiry)],
+            reconcilers: vec![Arc::new(crate::sessions::SessionExpiry), Arc::new(crate::audit::Retention::default())],
+            sites: Vec::new(),
             provided: HashMap::new(),
         }
     }
@@ -180,6 +194,15 @@ impl Kernel {
     #[must_use]
     pub fn provided<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         Arc::clone(self.0.provided.get(&TypeId::of::<T>())?).downcast().ok()
+    }
+    /// Returns when every event of a call that has ended is stored. Events of changes are with their changes.
+    pub async fn flush_audit(&self) {
+        self.0.recorder.flush().await;
+    }
+    /// How much waits to be recorded.
+    #[must_use]
+    pub fn audit_waiting(&self) -> crate::audit::Waiting {
+        self.0.recorder.waiting()
     }
     /// Requests that are being answered.
     #[must_use]
@@ -224,11 +247,12 @@ impl Kernel {
         body: Option<Body>,
     ) -> Result<Reply> {
         let row = self.operation(service, name).ok_or_else(|| crate::door::unknown_operation(service, name))?;
-        if let Some(shape) = tenantry_wire::service(service).and_then(|s| s.operation(name)) {
-            tenantry_wire::validate(shape, &input)?;
-        }
         let agent = caller.via.last().map_or("AWS Internal", String::as_str);
         let request = RequestInfo::internal(self.now(), agent);
+        let trail = Arc::new(crate::audit::Trail::begin(&request.id, request.time, true));
+        if let Some(shape) = tenantry_wire::service(service) {
+            self.inner().uses.note(caller, &shape.signing_name, region, request.time);
+        }
         let cx = Cx {
             kernel: self.clone(),
             caller: caller.clone(),
@@ -236,8 +260,17 @@ impl Kernel {
             request,
             operation: (row.service, row.name),
             body: Mutex::new(body),
+            claims: None,
+            trail,
         };
-        (row.call)(&cx, input).await
+        crate::audit::recorded(&cx, async {
+            if let Some(shape) = tenantry_wire::service(service).and_then(|s| s.operation(name)) {
+                cx.trail.asked(shape, &input);
+                tenantry_wire::validate(shape, &input)?;
+            }
+            (row.call)(&cx, input).await
+        })
+        .await
     }
 
     /// Opens a sandbox's way out.
@@ -246,17 +279,6 @@ impl Kernel {
     /// When the socket cannot be made.
     pub fn open_broker(&self, spec: BrokerSpec) -> io::Result<Box<dyn BrokerHandle>> {
         self.0.brokers.open(spec)
-    }
-}
-
-impl Cx {
-    /// Commits what an operation changes, together with its audit event.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
-    pub async fn commit(&self, mut batch: Batch) -> std::result::Result<(), CommitError> {
-        batch.event(self.request.time, &crate::audit::change(self));
-        self.kernel.store().commit(batch).await
     }
 }
 
@@ -273,8 +295,9 @@ pub struct BrokerSpec {
     pub network: NetworkOrigin,
     /// Whether hosts outside the instance may be reached at all.
     pub internet: bool,
-    /// The role's credentials.
-    pub credentials: CredentialsSource,
+    /// The role's credentials, and the only path that they are answered on: it has a secret part, so that a program in the sandbox
+    /// that can be talked into fetching a URL does not give them away.
+    pub credentials: (String, CredentialsSource),
     /// Told of every refused destination: the job's log.
     pub refused: Arc<dyn Fn(String) + Send + Sync>,
 }

@@ -13,7 +13,16 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tenantry_core::{AwsError, Result};
 
-use crate::{access::Checks, authorize, body::Body, cx::Cx, permit::Permit};
+use crate::{
+    access::Checks,
+    authorize,
+    body::Body,
+    credential::{Admission, Credential},
+    cx::Cx,
+    declared,
+    permit::Permit,
+    temporary,
+};
 
 /// Who may call an operation. There is no default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +35,11 @@ pub enum Access {
         alternatives: &'static [&'static str],
         /// The resource types of that action in the reference, or `["*"]` where it has none.
         resources: &'static [&'static str],
-        /// Condition keys that `resolve` may set beyond the global ones.
+        /// Condition keys that `resolve` may set, as the reference writes them (`aws:RequestTag/${TagKey}`), beyond
+        /// those of the resource's tags.
         keys: &'static [&'static str],
+        /// Further actions that `resolve` may name (`iam:PassRole` on a role that the call hands over).
+        dependent: &'static [&'static str],
     },
     /// Any authenticated principal; the reason stands in the golden file.
     CallerOnly(&'static str),
@@ -39,12 +51,12 @@ impl Access {
     /// `Access::Check` without service-specific condition keys.
     #[must_use]
     pub const fn check(action: &'static str, resources: &'static [&'static str]) -> Self {
-        Self::Check { action, alternatives: &[], resources, keys: &[] }
+        Self::Check { action, alternatives: &[], resources, keys: &[], dependent: &[] }
     }
     /// `Access::Check` with service-specific condition keys.
     #[must_use]
     pub const fn check_with(action: &'static str, resources: &'static [&'static str], keys: &'static [&'static str]) -> Self {
-        Self::Check { action, alternatives: &[], resources, keys }
+        Self::Check { action, alternatives: &[], resources, keys, dependent: &[] }
     }
     /// `Access::Check` of an operation that is one of several actions, by what the call names: the usual one first.
     ///
@@ -53,7 +65,15 @@ impl Access {
     #[must_use]
     pub const fn check_any(actions: &'static [&'static str], resources: &'static [&'static str], keys: &'static [&'static str]) -> Self {
         let Some((action, alternatives)) = actions.split_first() else { panic!("an operation has an action") };
-        Self::Check { action, alternatives, resources, keys }
+        Self::Check { action, alternatives, resources, keys, dependent: &[] }
+    }
+    /// The same with further actions that the call may need.
+    #[must_use]
+    pub const fn and(self, dependent: &'static [&'static str]) -> Self {
+        match self {
+            Self::Check { action, alternatives, resources, keys, .. } => Self::Check { action, alternatives, resources, keys, dependent },
+            open => open,
+        }
     }
 }
 
@@ -103,6 +123,14 @@ pub trait Operation: Sized + Send + Sync + 'static {
     const ACCESS: Access;
     /// The members that the handler uses, by model names.
     type Input: DeserializeOwned + Send + Sync + 'static;
+    /// Where the caller's credential is. In the signature, but for the operations that give out the first keys.
+    const CREDENTIAL: Credential = Credential::Signature;
+
+    /// Verifies the credential of the input and says whom it speaks for: for operations of [`Credential::Input`], and
+    /// called for no others. Reads state, never writes it.
+    fn admit(_cx: &Cx, _input: &Self::Input) -> impl Future<Output = Result<Admission>> + Send {
+        async { Err(AwsError::internal(format!("{}:{} verifies no credential of its input", Self::SERVICE, Self::NAME))) }
+    }
 
     /// Names every action and resource that this call needs. Reads state, never writes it.
     fn resolve(cx: &Cx, input: &Self::Input) -> impl Future<Output = Result<Checks>> + Send;
@@ -121,6 +149,7 @@ pub struct OperationRow {
     /// The model's operation name.
     pub name: &'static str,
     access: Access,
+    credential: Credential,
     pub(crate) call: for<'a> fn(&'a Cx, Value) -> CallFuture<'a>,
 }
 
@@ -130,16 +159,43 @@ impl OperationRow {
     pub const fn access(&self) -> Access {
         self.access
     }
+    /// Where the caller's credential is.
+    #[must_use]
+    pub const fn credential(&self) -> Credential {
+        self.credential
+    }
     /// The row of an operation.
     #[must_use]
     pub const fn of<O: Operation>() -> Self {
-        Self { service: O::SERVICE, name: O::NAME, access: O::ACCESS, call: |cx, input| Box::pin(run::<O>(cx, input)) }
+        Self {
+            service: O::SERVICE,
+            name: O::NAME,
+            access: O::ACCESS,
+            credential: O::CREDENTIAL,
+            call: |cx, input| Box::pin(run::<O>(cx, input)),
+        }
     }
 }
 
 async fn run<O: Operation>(cx: &Cx, input: Value) -> Result<Reply> {
     let typed: O::Input = serde_json::from_value(input).map_err(|e| AwsError::new(400, "SerializationException", e.to_string()))?;
+    let admitted;
+    let cx = match O::CREDENTIAL {
+        Credential::Signature => cx,
+        // Whoever signed the request, if anybody did, is not who calls.
+        Credential::Input(_) => {
+            admitted = cx.admitted(O::admit(cx, &typed).await?);
+            &admitted
+        }
+    };
+    temporary::refuse(&cx.caller, O::SERVICE, O::NAME)?;
     let checks = O::resolve(cx, &typed).await?;
+    // What a row declares is what docs, validation and tests go by: it must be true.
+    if cfg!(debug_assertions)
+        && let Some(lie) = declared::undeclared(&O::ACCESS, &checks)
+    {
+        return Err(AwsError::internal(format!("{}:{} {lie}", O::SERVICE, O::NAME)));
+    }
     let permit = authorize::authorize::<O>(cx, checks).await?;
     O::handle(cx, permit, typed).await
 }

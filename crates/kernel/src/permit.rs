@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use tenantry_core::{AccountId, Arn, Region, Scope};
+use tenantry_core::{AccountId, Arn, Region, Scope, Timestamp};
 
 use crate::{access::Checks, operation::Operation};
 
@@ -32,6 +32,11 @@ impl<O: Operation> Permit<O> {
     #[must_use]
     pub fn account(&self) -> &AccountId {
         &self.scope.account
+    }
+    /// When an MFA code that came with this call was found good, as `resolve` says.
+    #[must_use]
+    pub fn mfa(&self) -> Option<Timestamp> {
+        self.checks.first().and_then(|check| check.mfa)
     }
     /// The ARN of the first resource that was checked, as `resolve` named it; `None` for `*`.
     #[must_use]

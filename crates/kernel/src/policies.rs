@@ -1,27 +1,32 @@
 //! Policies ready to be judged: compiled once per text, gathered per principal and per account.
 //!
 //! What is gathered is remembered under the store's revision, which every change of a principal or
-//! policy raises. A policy that should be there and cannot be read is an error, never "not set".
+//! policy raises; the sessions of a role share what is the role's. What is compiled outlives changes of
+//! other policies. A policy that should be there and cannot be read is an error, never "not set".
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeMap,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
 use tenantry_core::{AccountId, Arn, AwsError, Result, Scope};
-use tenantry_policy::{Attached, Policy, PolicyKind};
+use tenantry_policy::{Attached, Policy, PolicyKind, PolicySet};
 
 use crate::{
     cx::Caller,
     directory::{Account, Group, ManagedPolicy, OrgPolicy, Policies, Role, Unit, User, kind},
     kernel::Kernel,
+    remembered::Remembered,
 };
 
-/// Compiled policies that are remembered; then all are forgotten.
-const COMPILED: usize = 8192;
+/// Texts of policies that are remembered, compiled.
+const COMPILED: usize = 16_384;
 /// Gathered principals and accounts that are remembered.
-const GATHERED: usize = 10_000;
+const GATHERED: usize = 32_768;
+/// Bindings of one text to principals that are remembered.
+const BINDINGS: usize = 8;
 /// AWS nests OUs five deep under the root.
 const MAX_LEVELS: usize = 12;
 
@@ -39,11 +44,11 @@ pub struct StoredPolicy {
 #[derive(Debug, Default)]
 pub struct PrincipalLayers {
     /// Identity policies, groups' included.
-    pub identity: Vec<Attached>,
+    pub identity: PolicySet,
     /// The permissions boundary.
     pub boundary: Option<Attached>,
     /// Session policies; `None` where none was passed.
-    pub session: Option<Vec<Attached>>,
+    pub session: Option<PolicySet>,
 }
 
 /// An account's place in the organization.
@@ -53,33 +58,42 @@ pub struct OrganizationView {
     pub id: String,
     /// `o-…/r-…/ou-…/`: `aws:PrincipalOrgPaths`.
     pub path: String,
+    /// The management account; empty outside an organization.
+    pub management: AccountId,
     /// Service control policies by level, root first; empty where they do not apply.
-    pub service_control: Vec<Vec<Attached>>,
+    pub service_control: Vec<PolicySet>,
     /// Resource control policies by level.
-    pub resource_control: Vec<Vec<Attached>>,
+    pub resource_control: Vec<PolicySet>,
 }
 
-type Gathered<K, V> = Mutex<HashMap<K, (u64, Arc<V>)>>;
+/// A value and the store's revision before it was read.
+type Gathered<K, V> = Remembered<K, (u64, Arc<V>)>;
+
+/// A compiled text, and what its principals are bound to.
+type Bound = (Arc<Policy>, Arc<BTreeMap<String, String>>);
 
 /// What is remembered.
-#[derive(Default)]
 pub(crate) struct PolicyCache {
-    compiled: Mutex<HashMap<(PolicyKind, String), Arc<Policy>>>,
+    /// By the hash of kind and text; texts that share one are neighbours.
+    compiled: Remembered<u64, Vec<Bound>>,
+    hashes: RandomState,
     principals: Gathered<String, PrincipalLayers>,
     accounts: Gathered<AccountId, OrganizationView>,
 }
 
-fn recall<K: std::hash::Hash + Eq, V>(cache: &Gathered<K, V>, key: &K, revision: u64) -> Option<Arc<V>> {
-    let cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-    cache.get(key).filter(|(at, _)| *at == revision).map(|(_, value)| Arc::clone(value))
+impl Default for PolicyCache {
+    fn default() -> Self {
+        Self {
+            compiled: Remembered::new(COMPILED),
+            hashes: RandomState::new(),
+            principals: Remembered::new(GATHERED),
+            accounts: Remembered::new(GATHERED),
+        }
+    }
 }
 
-fn remember<K: std::hash::Hash + Eq, V>(cache: &Gathered<K, V>, key: K, revision: u64, value: &Arc<V>) {
-    let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-    if cache.len() >= GATHERED {
-        cache.clear();
-    }
-    cache.insert(key, (revision, Arc::clone(value)));
+fn recall<K: std::hash::Hash + Eq + Clone, V>(cache: &Gathered<K, V>, key: &K, revision: u64) -> Option<Arc<V>> {
+    cache.get(key).filter(|(at, _)| *at == revision).map(|(_, value)| value)
 }
 
 impl Kernel {
@@ -88,16 +102,11 @@ impl Kernel {
     /// # Errors
     /// Internal when a stored text does not parse: what was saved was checked.
     pub fn compile(&self, text: &str, kind: PolicyKind, principal_ids: &BTreeMap<String, String>) -> Result<Arc<Policy>> {
-        let mut key = text.to_owned();
-        for (arn, id) in principal_ids {
-            key.push('\0');
-            key.push_str(arn);
-            key.push('\0');
-            key.push_str(id);
-        }
-        let key = (kind, key);
-        let cache = &self.inner().policies.compiled;
-        if let Some(policy) = cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        let cache = &self.inner().policies;
+        let hash = cache.hashes.hash_one((kind, text));
+        let mut held = cache.compiled.get(&hash).unwrap_or_default();
+        let same = |(policy, ids): &&Bound| policy.kind() == kind && policy.text() == text && **ids == *principal_ids;
+        if let Some((policy, _)) = held.iter().find(same) {
             return Ok(Arc::clone(policy));
         }
         let mut policy =
@@ -106,11 +115,12 @@ impl Kernel {
             policy.resolve_principals(&|arn| principal_ids.get(arn).cloned());
         }
         let policy = Arc::new(policy);
-        let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() >= COMPILED {
-            cache.clear();
+        // One text under ever new ids: only the latest few stay.
+        if held.len() >= BINDINGS {
+            held.remove(0);
         }
-        cache.insert(key, Arc::clone(&policy));
+        held.push((Arc::clone(&policy), Arc::new(principal_ids.clone())));
+        cache.compiled.put(hash, held);
         Ok(policy)
     }
 
@@ -152,38 +162,44 @@ impl Kernel {
     /// # Errors
     /// When a policy that should be there cannot be read.
     pub async fn principal_layers(&self, caller: &Caller) -> Result<Arc<PrincipalLayers>> {
-        let key = if caller.access_key.is_empty() { caller.arn.clone() } else { caller.access_key.clone() };
         let revision = self.store().revision();
         let cache = &self.inner().policies.principals;
-        // Internal callers may share an ARN and differ in their session policies: those are not remembered.
-        let memorable = !caller.access_key.is_empty() || caller.session.is_none();
-        if memorable && let Some(layers) = recall(cache, &key, revision) {
+        let principal = &caller.principal;
+        let key = match caller.session.as_ref().and_then(|session| session.policies.as_ref()) {
+            // Internal callers may share an ARN and differ in their session policies: those are not remembered.
+            Some(_) => Some(&caller.access_key).filter(|key| !key.is_empty()),
+            None => Some(principal.role_arn.as_ref().or(principal.user_arn.as_ref()).unwrap_or(&caller.arn)),
+        };
+        if let Some(key) = key
+            && let Some(layers) = recall(cache, key, revision)
+        {
             return Ok(layers);
         }
         let layers = Arc::new(self.gather_principal(caller).await?);
-        if memorable {
-            remember(cache, key, revision, &layers);
+        if let Some(key) = key {
+            cache.put(key.clone(), (revision, Arc::clone(&layers)));
         }
         Ok(layers)
     }
 
     async fn gather_principal(&self, caller: &Caller) -> Result<PrincipalLayers> {
         let mut layers = PrincipalLayers::default();
+        let mut identity = Vec::new();
         let scope = Scope::global(caller.account.clone());
         let last = |arn: &str| arn.rsplit('/').next().unwrap_or_default().to_lowercase();
         if let Some(role_arn) = &caller.principal.role_arn {
             let row = self.store().get(kind::ROLE, &scope, &last(role_arn)).await?;
             let role: Role = row.ok_or_else(|| AwsError::internal(format!("{role_arn} is gone")))?.body()?;
-            self.attached(&role.policies, &role.name, false, &mut layers.identity).await?;
+            self.attached(&role.policies, &role.name, false, &mut identity).await?;
             layers.boundary = self.boundary(role.boundary.as_deref()).await?;
         } else if let Some(user_arn) = &caller.principal.user_arn {
             let row = self.store().get(kind::USER, &scope, &last(user_arn)).await?;
             let user: User = row.ok_or_else(|| AwsError::internal(format!("{user_arn} is gone")))?.body()?;
-            self.attached(&user.policies, &user.name, false, &mut layers.identity).await?;
+            self.attached(&user.policies, &user.name, false, &mut identity).await?;
             for name in &user.groups {
                 let row = self.store().get(kind::GROUP, &scope, name).await?;
                 let group: Group = row.ok_or_else(|| AwsError::internal(format!("group {name} of {user_arn} is gone")))?.body()?;
-                self.attached(&group.policies, &group.name, true, &mut layers.identity).await?;
+                self.attached(&group.policies, &group.name, true, &mut identity).await?;
             }
             layers.boundary = self.boundary(user.boundary.as_deref()).await?;
         }
@@ -194,8 +210,9 @@ impl Kernel {
             for (index, text) in texts.iter().enumerate() {
                 policies.push(Attached::inline(&format!("session-policy-{index}"), self.compile_plain(text, PolicyKind::Session)?));
             }
-            layers.session = Some(policies);
+            layers.session = Some(policies.into());
         }
+        layers.identity = identity.into();
         Ok(layers)
     }
 
@@ -217,7 +234,7 @@ impl Kernel {
             return Ok(view);
         }
         let view = Arc::new(self.gather_organization(account).await?);
-        remember(cache, account.clone(), revision, &view);
+        cache.put(account.clone(), (revision, Arc::clone(&view)));
         Ok(view)
     }
 
@@ -247,7 +264,8 @@ impl Kernel {
             path.push_str(&unit.id);
             path.push('/');
         }
-        let mut view = OrganizationView { id: account.organization.clone(), path, ..OrganizationView::default() };
+        let management = account.managed_by.clone();
+        let mut view = OrganizationView { id: account.organization.clone(), path, management, ..OrganizationView::default() };
         let enabled = |of: &str| units.first().is_some_and(|root| root.enabled_types.iter().any(|t| t == of));
         // "SCPs do not affect users or roles in the management account"; RCPs do not apply to its resources either.
         if account.management {
@@ -263,7 +281,7 @@ impl Kernel {
         Ok(view)
     }
 
-    async fn levels(&self, scope: &Scope, levels: &[&[String]], of: &str, kind_: PolicyKind) -> Result<Vec<Vec<Attached>>> {
+    async fn levels(&self, scope: &Scope, levels: &[&[String]], of: &str, kind_: PolicyKind) -> Result<Vec<PolicySet>> {
         let mut out = Vec::with_capacity(levels.len());
         for ids in levels {
             let mut level = Vec::new();
@@ -274,7 +292,7 @@ impl Kernel {
                     level.push(Attached::managed(id, self.compile_plain(&policy.document, kind_)?));
                 }
             }
-            out.push(level);
+            out.push(level.into());
         }
         Ok(out)
     }

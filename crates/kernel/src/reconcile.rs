@@ -63,6 +63,9 @@ pub fn parse_key(key: &str) -> Option<(tenantry_core::Scope, &str)> {
 impl Kernel {
     /// Works all queues until `closing` says so; returns when the steps that run have ended.
     pub async fn run(&self, closing: watch::Receiver<bool>) {
+        if let Err(error) = crate::audit::Retention::begin(self).await {
+            tracing::error!(%error, "old audit events are not removed");
+        }
         let mut queues = tokio::task::JoinSet::new();
         for reconciler in &self.inner().reconcilers {
             queues.spawn(work(self.clone(), Arc::clone(reconciler), closing.clone()));

@@ -75,13 +75,17 @@ impl Kernel {
             via: Vec::new(),
             source_arn: wish.source.cloned(),
         };
-        let check = Check::on("sts:AssumeRole", role.arn.clone())
-            .inline_policy(role.trust.clone(), PolicyKind::Trust, role.trusted_ids.clone())
-            .key("sts:RoleSessionName", wish.session)
-            .tagged(role.tags.clone());
-        let judged = self.judge(&service, &RequestInfo::internal(self.now(), wish.service), wish.region, &check, false).await?;
-        if !judged.decision.allowed() {
-            return Err(refused());
+        // Whoever sets a source identity needs the role's leave for that too ("Monitor and control actions taken with assumed roles").
+        for action in std::iter::once("sts:AssumeRole").chain(wish.source_identity.map(|_| "sts:SetSourceIdentity")) {
+            let check = Check::on(action, role.arn.clone())
+                .inline_policy(role.trust.clone(), PolicyKind::Trust, role.trusted_ids.clone())
+                .key("sts:RoleSessionName", wish.session)
+                .key_if("sts:SourceIdentity", wish.source_identity)
+                .tagged(role.tags.clone());
+            let judged = self.judge(&service, &RequestInfo::internal(self.now(), wish.service), wish.region, &check).await?;
+            if !judged.decision.allowed() {
+                return Err(refused());
+            }
         }
         let mut caller = role_caller(&role, &account, wish.session);
         let now = self.now();
@@ -100,8 +104,10 @@ impl Kernel {
             policies: None,
             chained: false,
             mfa: false,
+            mfa_at: None,
             service: Some(wish.service.to_owned()),
             source_arn: wish.source.map(ToString::to_string),
+            federation: None,
         }));
         Ok(caller)
     }

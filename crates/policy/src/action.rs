@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 
 use crate::context::Context;
 use crate::glob::{Glob, Syntax};
+use crate::index::Filing;
 
 /// The action of a request.
 #[derive(Debug, Clone, Copy)]
@@ -77,11 +78,14 @@ impl ActionMatch {
         }
     }
 
-    /// The prefixes this can match; `None` when it may be any.
-    pub(crate) fn prefixes(&self) -> Option<impl Iterator<Item = &str>> {
+    /// Notes down what this can match.
+    pub(crate) fn file(&self, filing: &mut Filing) {
         match self {
-            Self::In(list) if !list.any => Some(list.by_prefix.iter().map(|(prefix, _)| &**prefix)),
-            _ => None,
+            Self::In(list) if !list.any => {
+                let patterns = list.by_prefix.iter().flat_map(|(prefix, globs)| globs.iter().map(move |glob| (prefix, glob)));
+                patterns.for_each(|(prefix, glob)| filing.action(prefix, glob.literal()));
+            }
+            _ => filing.any = true,
         }
     }
 }

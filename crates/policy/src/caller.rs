@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::glob::six;
+
 /// The kinds of caller that policies tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PrincipalKind {
@@ -120,6 +122,7 @@ impl Principal {
     /// The path is reserved, so nobody else can name a role so ("Service-linked roles", IAM User Guide).
     #[must_use]
     pub fn is_service_linked(&self) -> bool {
-        self.kind == PrincipalKind::AssumedRole && self.role_arn.as_deref().is_some_and(|arn| arn.contains(":role/aws-service-role/"))
+        self.kind == PrincipalKind::AssumedRole
+            && self.role_arn.as_deref().and_then(six).is_some_and(|[.., role]| role.starts_with("role/aws-service-role/"))
     }
 }

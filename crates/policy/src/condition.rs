@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::context::{Context, Value, fold};
+use crate::context::{Context, KeyName, Value};
 use crate::glob::{Glob, Syntax, six, split_arn};
 use crate::json::Node;
 use crate::malformed::Malformed;
@@ -156,7 +156,7 @@ impl Operand {
                 (Some(have), Some(want)) => orderings.contains(&have.cmp(want)),
                 _ => false,
             },
-            Self::Binary(want) => want.is_some() && STANDARD.decode(value).ok() == *want,
+            Self::Binary(want) => want.as_deref().is_some_and(|want| decodes_to(value, want)),
             Self::Ip(Some(network)) => value.parse::<IpAddr>().is_ok_and(|address| network.holds(address)),
             Self::Arn(globs) => six(value).is_some_and(|parts| globs.iter().zip(parts).all(|(glob, part)| glob.matches(part, context))),
             Self::WholeArn(glob) => six(value).is_some() && glob.matches(value, context),
@@ -165,12 +165,25 @@ impl Operand {
     }
 }
 
+/// Whether base64 `text` holds exactly `want`; four characters at a time, so nothing is allocated.
+fn decodes_to(text: &str, want: &[u8]) -> bool {
+    let (mut rest, mut buffer) = (want, [0; 3]);
+    let whole = text.len() == want.len().div_ceil(3) * 4;
+    whole
+        && text.as_bytes().chunks(4).all(|four| {
+            let decoded = STANDARD.decode_slice(four, &mut buffer).ok().map(|len| &buffer[..len]);
+            let next = decoded.and_then(|decoded| rest.strip_prefix(decoded));
+            // Only the last group may be short.
+            next.inspect(|next| rest = next).is_some_and(|next| next.is_empty() || decoded.is_some_and(|decoded| decoded.len() == 3))
+        })
+        && rest.is_empty()
+}
+
 /// One `operator: { key: values }`.
 #[derive(Debug, Clone)]
 pub(crate) struct Clause {
     operator: Operator,
-    /// Lower case.
-    key: Box<str>,
+    key: KeyName,
     operands: Box<[Operand]>,
     /// As written, for explanations.
     pub operator_text: Box<str>,
@@ -180,9 +193,12 @@ pub(crate) struct Clause {
 
 impl Clause {
     pub(crate) fn holds(&self, context: &Context, effect: Effect) -> bool {
-        let value = context.folded(&self.key);
+        let value = context.named(&self.key);
         if self.operator.test == Test::Null {
             return self.operands.iter().any(|operand| matches!(operand, Operand::Absent(absent) if *absent == value.is_none()));
+        }
+        if matches!(value, Some(Value::Many(_))) && context.is_unclear(&self.key) {
+            return effect == Effect::Deny;
         }
         let negated = self.operator.negated;
         // Each request value is held against the whole list first and negated then: "outside the
@@ -203,19 +219,9 @@ impl Clause {
         }
     }
 
-    /// The key, in lower case.
-    pub(crate) fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// True when it compares one value, without a set operator.
-    pub(crate) fn plain(&self) -> bool {
-        self.operator.set == Set::Single && self.operator.test != Test::Null
-    }
-
     /// What the request holds for this clause's key.
     pub(crate) fn actual<'a>(&self, context: &'a Context) -> Option<&'a Value> {
-        context.folded(&self.key)
+        context.named(&self.key)
     }
 }
 
@@ -242,7 +248,7 @@ pub(crate) fn compile(node: &Node, variables: bool) -> Result<Box<[Clause]>, Mal
             }
             clauses.push(Clause {
                 operator,
-                key: fold(key),
+                key: KeyName::new(key),
                 operands: texts.iter().map(|text| Operand::compile(operator.test, text, variables)).collect(),
                 operator_text: name.as_str().into(),
                 key_text: key.as_str().into(),

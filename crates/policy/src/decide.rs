@@ -8,10 +8,12 @@ use crate::action::ActionName;
 use crate::caller::{Principal, PrincipalKind};
 use crate::context::Context;
 use crate::decision::{Cause, Decision, Outcome, StatementRef};
+use crate::index::{ActionKeys, Place};
 use crate::layers::{Attached, Layers, Request, ResourcePolicyMode};
 use crate::named::Reach;
 use crate::policy::PolicyKind;
 use crate::resource::Target;
+use crate::set::PolicySet;
 use crate::statement::{Effect, Statement};
 
 /// Decides one authorization request. Allocates nothing when it allows.
@@ -20,8 +22,10 @@ pub fn evaluate(request: &Request<'_>, layers: &Layers<'_>) -> Decision {
 }
 
 /// The request in the form statements are held against.
-pub(crate) struct Probe<'a> {
+struct Probe<'a> {
     pub action: ActionName<'a>,
+    keys: ActionKeys,
+    resource: &'a str,
     pub target: Target<'a>,
     pub principal: &'a Principal,
     pub context: &'a Context,
@@ -31,8 +35,11 @@ pub(crate) struct Probe<'a> {
 
 impl<'a> Probe<'a> {
     pub(crate) fn new(request: &Request<'a>, layers: &Layers<'_>) -> Self {
+        let action = ActionName::new(request.action);
         Self {
-            action: ActionName::new(request.action),
+            action,
+            keys: ActionKeys::new(action.prefix, action.name),
+            resource: request.resource,
             target: Target::new(request.resource),
             principal: request.principal,
             context: request.context,
@@ -53,9 +60,9 @@ impl<'a> Probe<'a> {
 
 /// A statement that applies.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Hit<'a> {
+struct Hit<'a> {
     pub attached: &'a Attached,
-    pub index: usize,
+    place: Place,
     pub reach: Reach,
 }
 
@@ -64,40 +71,50 @@ impl Hit<'_> {
         StatementRef {
             policy: self.attached.id.clone(),
             attachment: self.attached.what,
-            sid: self.attached.policy.statements[self.index].sid.clone(),
-            index: self.index,
+            sid: self.attached.policy.statements[self.place.1 as usize].sid.clone(),
+            index: self.place.1 as usize,
         }
     }
 }
 
 /// What one layer, or one level of it, says.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Scan<'a> {
+struct Scan<'a> {
     pub deny: Option<Hit<'a>>,
     /// The Allow that reaches furthest.
     pub allow: Option<Hit<'a>>,
 }
 
 impl<'a> Scan<'a> {
-    /// Holds the request against some policies; `named` where statements have principals.
-    pub(crate) fn new(policies: impl IntoIterator<Item = &'a Attached>, probe: &Probe<'_>, named: bool) -> Self {
+    /// Holds the request against the statements that could apply; `named` where statements have
+    /// principals.
+    fn set(set: &'a PolicySet, probe: &Probe<'_>, named: bool) -> Self {
         let mut scan = Self::default();
-        for attached in policies {
-            for (index, statement) in attached.policy.relevant(probe.action.prefix) {
-                let needed = match statement.effect {
-                    Effect::Deny => scan.deny.is_none(),
-                    Effect::Allow => scan.allow.is_none_or(|hit| hit.reach < Reach::Direct),
-                };
-                let Some(reach) = needed.then(|| probe.applies(statement, named)).flatten() else { continue };
-                let hit = Hit { attached, index, reach };
-                match statement.effect {
-                    Effect::Deny => scan.deny = Some(hit),
-                    Effect::Allow if scan.allow.is_none_or(|held| held.reach < reach) => scan.allow = Some(hit),
-                    Effect::Allow => {}
-                }
-            }
-        }
+        set.each(probe.keys, probe.resource, |place| scan.consider(&set[place.0 as usize], place, probe, named));
         scan
+    }
+
+    fn one(attached: &'a Attached, probe: &Probe<'_>, named: bool) -> Self {
+        let mut scan = Self::default();
+        attached.policy.index.each(probe.keys, probe.resource, |place| scan.consider(attached, place, probe, named));
+        scan
+    }
+
+    /// Keeps the first Deny, and the first of the Allows that reach furthest, in whatever order
+    /// they are found.
+    fn consider(&mut self, attached: &'a Attached, place: Place, probe: &Probe<'_>, named: bool) {
+        let statement = &attached.policy.statements[place.1 as usize];
+        let held = match statement.effect {
+            Effect::Deny => &mut self.deny,
+            Effect::Allow => &mut self.allow,
+        };
+        if held.is_some_and(|held| held.reach == Reach::Direct && held.place <= place) {
+            return;
+        }
+        let Some(reach) = probe.applies(statement, named) else { return };
+        if held.is_none_or(|held| reach > held.reach || (reach == held.reach && place < held.place)) {
+            *held = Some(Hit { attached, place, reach });
+        }
     }
 }
 
@@ -111,15 +128,15 @@ struct Gate<'a> {
 impl<'a> Gate<'a> {
     const OPEN: Self = Self { deny: None, open: true };
 
-    fn levels(levels: &'a [Vec<Attached>], probe: &Probe<'_>, named: bool) -> Self {
+    fn levels(levels: &'a [PolicySet], probe: &Probe<'_>, named: bool) -> Self {
         levels.iter().fold(Self::OPEN, |gate, level| {
-            let scan = Scan::new(level, probe, named);
+            let scan = Scan::set(level, probe, named);
             Self { deny: gate.deny.or(scan.deny), open: gate.open && scan.allow.is_some() }
         })
     }
 
     fn one(attached: Option<&'a Attached>, probe: &Probe<'_>, named: bool) -> Self {
-        attached.map_or(Self::OPEN, |attached| Self::scanned(Scan::new([attached], probe, named)))
+        attached.map_or(Self::OPEN, |attached| Self::scanned(Scan::one(attached, probe, named)))
     }
 
     fn scanned(scan: Scan<'a>) -> Self {
@@ -173,12 +190,12 @@ impl<'a> Gathered<'a> {
             endpoint: Gate::one(layers.endpoint, probe, true),
             boundary: only(subject.boundary, &|| Gate::one(layers.boundary, probe, false)),
             session: only(subject.session, &|| match layers.session {
-                Some(policies) => Gate::scanned(Scan::new(policies, probe, false)),
+                Some(policies) => Gate::scanned(Scan::set(policies, probe, false)),
                 // Without a session policy a federated user has none of its user's permissions.
                 None => Gate { deny: None, open: request.principal.kind != PrincipalKind::FederatedUser },
             }),
-            identity: if subject.identity { Scan::new(layers.identity, probe, false) } else { Scan::default() },
-            resource: Scan::new(layers.resource, probe, true),
+            identity: if subject.identity { Scan::set(layers.identity, probe, false) } else { Scan::default() },
+            resource: layers.resource.map_or_else(Scan::default, |attached| Scan::one(attached, probe, true)),
         }
     }
 

@@ -4,7 +4,7 @@
 //! in a tag value matches only a `*`: were the value pasted in before the pattern is read, a tenant
 //! named `*` would own everything.
 
-use crate::context::{Context, Value, fold};
+use crate::context::{Context, KeyName, Value};
 
 #[derive(Debug, Clone, PartialEq)]
 enum Token {
@@ -17,15 +17,15 @@ enum Token {
 /// `${key}` or `${key, 'default'}`.
 #[derive(Debug, Clone, PartialEq)]
 struct Variable {
-    /// Lower case. Empty when the text between the braces is not a variable: it has no value, ever.
-    key: Box<str>,
+    /// Empty when the text between the braces is not a variable: it has no value, ever.
+    key: KeyName,
     default: Option<Box<str>>,
 }
 
 impl Variable {
     fn value<'a>(&'a self, context: &'a Context) -> Option<&'a str> {
-        match context.folded(&self.key) {
-            _ if self.key.is_empty() => None,
+        match context.named(&self.key) {
+            _ if self.key.as_str().is_empty() => None,
             Some(Value::One(value)) => Some(value),
             Some(Value::Many(_)) => None,
             None => self.default.as_deref(),
@@ -89,6 +89,23 @@ impl Glob {
         Self { tokens: tokens.into(), variables }
     }
 
+    /// The only text it matches, letter case as written; `None` when there may be several.
+    pub(crate) fn literal(&self) -> Option<&str> {
+        match &*self.tokens {
+            [] => Some(""),
+            [Token::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What every text it matches begins with.
+    pub(crate) fn beginning(&self) -> &str {
+        match self.tokens.first() {
+            Some(Token::Text(text)) => text,
+            _ => "",
+        }
+    }
+
     /// True when every variable has a value or a default.
     pub(crate) fn resolves(&self, context: &Context) -> bool {
         !self.variables
@@ -100,46 +117,68 @@ impl Glob {
 
     /// Exact in case. A variable without a value matches nothing.
     pub(crate) fn matches(&self, text: &str, context: &Context) -> bool {
-        self.run(text, context, |text, value| text.starts_with(value).then_some(value.len()))
+        self.run(text, context, |text, value| text.starts_with(value).then_some(value.len()), |text, value| text.find(value))
     }
 
     /// Without regard to case.
     pub(crate) fn matches_folded(&self, text: &str, context: &Context) -> bool {
-        self.run(text, context, folded_prefix)
+        self.run(text, context, folded_prefix, |text, value| {
+            text.char_indices().map(|(at, _)| at).chain([text.len()]).find(|at| folded_prefix(&text[*at..], value).is_some())
+        })
     }
 
-    /// Two-pointer matching: on a mismatch only the latest `*` gives way, so the cost is bounded by
-    /// text length times pattern length.
-    fn run(&self, text: &str, context: &Context, prefix: fn(&str, &str) -> Option<usize>) -> bool {
+    /// Two-pointer matching: on a mismatch only the latest `*` gives way, to the next place where
+    /// what follows it is found. So the cost is bounded by text length times pattern length.
+    fn run(&self, text: &str, context: &Context, prefix: Compare, find: Compare) -> bool {
         if !self.resolves(context) {
             return false;
         }
         let (mut token, mut at) = (0, 0);
+        // The latest `*`, and from where on it is to be tried next.
         let mut back: Option<(usize, usize)> = None;
         loop {
             let rest = &text[at..];
             let step = match self.tokens.get(token) {
                 None if rest.is_empty() => return true,
                 None => None,
-                Some(Token::Star) if token + 1 == self.tokens.len() => return true,
-                Some(Token::Star) => {
-                    back = Some((token + 1, at));
-                    Some(0)
-                }
+                Some(Token::Star) => match self.tokens.get(token + 1) {
+                    None => return true,
+                    Some(next) => {
+                        let skipped = match next.value(context) {
+                            Some(value) => find(rest, value),
+                            None => Some(0),
+                        };
+                        // What follows is nowhere in the rest, and a `*` before could only leave less.
+                        let Some(skipped) = skipped else { return false };
+                        let place = at + skipped;
+                        back = text[place..].chars().next().map(|c| (token, place + c.len_utf8()));
+                        Some(skipped)
+                    }
+                },
                 Some(Token::One) => rest.chars().next().map(char::len_utf8),
-                Some(Token::Text(value)) => prefix(rest, value),
-                Some(Token::Variable(variable)) => variable.value(context).and_then(|value| prefix(rest, value)),
+                Some(value) => value.value(context).and_then(|value| prefix(rest, value)),
             };
             if let Some(step) = step {
                 at += step;
                 token += 1;
                 continue;
             }
-            let Some((resume, from)) = back else { return false };
-            let Some(skipped) = text[from..].chars().next() else { return false };
-            at = from + skipped.len_utf8();
-            token = resume;
-            back = Some((resume, at));
+            let Some((star, from)) = back.take() else { return false };
+            (token, at) = (star, from);
+        }
+    }
+}
+
+/// A text and a value: how far into the text.
+type Compare = fn(&str, &str) -> Option<usize>;
+
+impl Token {
+    /// What a text or a variable stands for.
+    fn value<'a>(&'a self, context: &'a Context) -> Option<&'a str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Variable(variable) => variable.value(context),
+            Self::One | Self::Star => None,
         }
     }
 }
@@ -152,6 +191,12 @@ fn flush(plain: &mut String, tokens: &mut Vec<Token>) {
 
 /// How many bytes of `text` are `value`, letter case aside.
 fn folded_prefix(text: &str, value: &str) -> Option<usize> {
+    if value.is_ascii()
+        && let Some(head) = text.as_bytes().get(..value.len())
+        && head.is_ascii()
+    {
+        return head.eq_ignore_ascii_case(value.as_bytes()).then_some(value.len());
+    }
     let mut have = text.chars();
     for want in value.chars() {
         let got = have.next()?;
@@ -162,28 +207,33 @@ fn folded_prefix(text: &str, value: &str) -> Option<usize> {
     Some(text.len() - have.as_str().len())
 }
 
+/// No variable is longer: keys have at most 128 characters behind their prefix, values 256. Looking
+/// further for the end would take time quadratic in the document.
+const MAX_VARIABLE: usize = 1024;
+
 /// Reads a `${…}` at the start of `text`; `None` when it is never closed.
 fn braces(text: &str) -> Option<(Token, &str)> {
-    let inner = &text[2..];
+    let whole = &text[2..];
+    let inner = &whole[..whole.floor_char_boundary(MAX_VARIABLE)];
     let mut quoted = false;
     let end = inner.find(|c| {
         quoted ^= c == '\'';
         c == '}' && !quoted
     });
     let end = end.or_else(|| inner.find('}'))?;
-    let (inside, after) = (&inner[..end], &inner[end + 1..]);
+    let (inside, after) = (&whole[..end], &whole[end + 1..]);
     if let "*" | "?" | "$" = inside {
         return Some((Token::Text(inside.into()), after));
     }
-    Some((Token::Variable(variable(inside).unwrap_or(Variable { key: "".into(), default: None })), after))
+    Some((Token::Variable(variable(inside).unwrap_or(Variable { key: KeyName::new(""), default: None })), after))
 }
 
 fn variable(inside: &str) -> Option<Variable> {
     let Some((key, default)) = inside.split_once(',') else {
-        return Some(Variable { key: fold(inside.trim()), default: None });
+        return Some(Variable { key: KeyName::new(inside.trim()), default: None });
     };
     let default = default.trim().strip_prefix('\'')?.strip_suffix('\'')?;
-    Some(Variable { key: fold(key.trim()), default: Some(default.into()) })
+    Some(Variable { key: KeyName::new(key.trim()), default: Some(default.into()) })
 }
 
 /// Splits at the first five colons that are not inside a variable; fewer colons, fewer parts.
@@ -211,9 +261,15 @@ pub(crate) fn split_arn(text: &str, variables: bool) -> Vec<&str> {
 
 /// The six parts of a request's ARN; `None` when it is not one.
 pub(crate) fn six(text: &str) -> Option<[&str; 6]> {
-    let mut parts = text.splitn(6, ':');
-    let six = [parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?];
-    (six[0] == "arn").then_some(six)
+    let mut rest = text.strip_prefix("arn:")?;
+    let mut six = ["arn", "", "", "", "", ""];
+    for part in &mut six[1..5] {
+        // Short parts: quicker by hand than by a searcher.
+        let end = rest.bytes().position(|byte| byte == b':')?;
+        (*part, rest) = (&rest[..end], &rest[end + 1..]);
+    }
+    six[5] = rest;
+    Some(six)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::caller::Principal;
 use crate::context::Context;
 use crate::policy::Policy;
+use crate::set::PolicySet;
 
 /// One authorization request. A call of an API may need several; all must be allowed.
 #[derive(Debug, Clone, Copy)]
@@ -78,25 +79,40 @@ pub enum ResourcePolicyMode {
 }
 
 /// All policies that apply to a request. The default has none.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Layers<'a> {
     /// Of the user and its groups, of the role behind the session, or of the user behind the
     /// federated session.
-    pub identity: &'a [Attached],
+    pub identity: &'a PolicySet,
     /// The permissions boundary of that user or role.
     pub boundary: Option<&'a Attached>,
     /// Session policies; `None` when none was passed, which is not the same as an empty list.
-    pub session: Option<&'a [Attached]>,
+    pub session: Option<&'a PolicySet>,
     /// Service control policies of the caller's organization: one entry per level, root first. No
     /// level means that there is no organization, or that it does not apply (management account); a
     /// level without policies lets nothing pass.
-    pub service_control: &'a [Vec<Attached>],
+    pub service_control: &'a [PolicySet],
     /// Resource control policies of the resource's organization, likewise.
-    pub resource_control: &'a [Vec<Attached>],
+    pub resource_control: &'a [PolicySet],
     /// The policy of the resource, or the trust policy of the role.
     pub resource: Option<&'a Attached>,
     /// Whether that policy must allow.
     pub resource_mode: ResourcePolicyMode,
     /// The policy of the VPC endpoint through which the request came.
     pub endpoint: Option<&'a Attached>,
+}
+
+impl Default for Layers<'_> {
+    fn default() -> Self {
+        Self {
+            identity: PolicySet::EMPTY,
+            boundary: None,
+            session: None,
+            service_control: &[],
+            resource_control: &[],
+            resource: None,
+            resource_mode: ResourcePolicyMode::Normal,
+            endpoint: None,
+        }
+    }
 }

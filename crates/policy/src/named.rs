@@ -122,7 +122,10 @@ impl Entry {
             }
             PrincipalName::Role(arn) => reach(caller.kind == Kind::AssumedRole && is(&caller.role_arn, arn), Reach::Role),
             PrincipalName::UniqueId(id) => reach(caller.has_account() && caller.unique_id.as_deref() == Some(id), of_user),
-            PrincipalName::Session(arn) => reach(caller.kind == Kind::AssumedRole && caller.arn == *arn, Reach::Direct),
+            PrincipalName::Session(arn) => {
+                let same_role = self.unique_id.as_deref().is_none_or(|id| caller.unique_id.as_deref() == Some(id));
+                reach(caller.kind == Kind::AssumedRole && caller.arn == *arn && same_role, Reach::Direct)
+            }
             PrincipalName::FederatedUser(arn) => reach(caller.kind == Kind::FederatedUser && caller.arn == *arn, Reach::Direct),
             PrincipalName::Service(name) => {
                 let named = name == "*" || caller.service_names.iter().any(|own| own == name);

@@ -1,10 +1,10 @@
 //! A policy document, compiled once and judged often.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::{ByPrefix, find};
+use crate::index::Index;
 use crate::json::{self, Node};
 use crate::malformed::Malformed;
 use crate::named::PrincipalName;
@@ -41,11 +41,7 @@ pub struct Policy {
     id: Option<String>,
     text: Box<str>,
     pub(crate) statements: Box<[Statement]>,
-    /// For each prefix, the statements that name it, in order.
-    by_prefix: ByPrefix<Box<[u32]>>,
-    /// The statements that could apply to any prefix. Kept apart: merged into every list they would
-    /// let a hostile document of n characters take n² memory.
-    generic: Box<[u32]>,
+    pub(crate) index: Index,
 }
 
 impl Policy {
@@ -84,8 +80,8 @@ impl Policy {
         if kind != PolicyKind::Resource && kind != PolicyKind::Endpoint {
             unique_sids(&statements)?;
         }
-        let (by_prefix, generic) = index(&statements);
-        Ok(Self { kind, id, text: text.into(), statements, by_prefix, generic })
+        let index = Index::new([(0, &*statements)]);
+        Ok(Self { kind, id, text: text.into(), statements, index })
     }
 
     /// What it was parsed as.
@@ -142,21 +138,15 @@ impl Policy {
         self.statements.iter().all(|statement| statement.has_resource)
     }
 
-    /// Binds the users and roles that the document names to the unique ids that `id_of` knows for
-    /// their ARNs. A bound name matches that id only, never a namesake created later; one without
+    /// Binds the users, roles and role sessions that the document names to the unique ids that
+    /// `id_of` knows for their ARNs (a session's is its role's). A bound name matches that id only, never a namesake created later; one without
     /// an id goes on matching by ARN.
     pub fn resolve_principals(&mut self, id_of: &dyn Fn(&str) -> Option<String>) {
         for entry in self.statements.iter_mut().flat_map(|statement| statement.principal.entries_mut()) {
-            if let PrincipalName::User(arn) | PrincipalName::Role(arn) = &entry.name {
+            if let PrincipalName::User(arn) | PrincipalName::Role(arn) | PrincipalName::Session(arn) = &entry.name {
                 entry.unique_id = id_of(arn).map(Into::into);
             }
         }
-    }
-
-    /// The statements that could apply to an action of this prefix, by index.
-    pub(crate) fn relevant(&self, prefix: &str) -> impl Iterator<Item = (usize, &Statement)> {
-        let named = find(&self.by_prefix, prefix).map_or(&[] as &[u32], |list| list);
-        named.iter().chain(&self.generic).map(|at| (*at as usize, &self.statements[*at as usize]))
     }
 
     /// One statement as JSON, for explanations.
@@ -183,39 +173,4 @@ fn unique_sids(statements: &[Statement]) -> Result<(), Malformed> {
         return Ok(());
     }
     Err(Malformed::new("Statement IDs (SID) in a single policy must be unique."))
-}
-
-type Index = (ByPrefix<Box<[u32]>>, Box<[u32]>);
-
-fn index(statements: &[Statement]) -> Index {
-    let mut named: BTreeMap<Box<str>, Vec<u32>> = BTreeMap::new();
-    let mut generic = Vec::new();
-    for (at, statement) in statements.iter().enumerate() {
-        match statement.action.prefixes() {
-            Some(prefixes) => prefixes.for_each(|prefix| named.entry(prefix.into()).or_default().push(at as u32)),
-            None => generic.push(at as u32),
-        }
-    }
-    (named.into_iter().map(|(prefix, list)| (prefix, list.into())).collect(), generic.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn index_finds_what_could_apply() {
-        let text = r#"{"Version":"2012-10-17","Statement":[
-            {"Effect":"Allow","Action":"s3:Get*","Resource":"*"},
-            {"Effect":"Allow","NotAction":"iam:*","Resource":"*"},
-            {"Effect":"Allow","Action":["S3:Put*","logs:*"],"Resource":"*"},
-            {"Effect":"Deny","Action":"*","Resource":"*"}]}"#;
-        let policy = Policy::parse(text, PolicyKind::Identity).unwrap();
-        let relevant = |prefix: &str| policy.relevant(prefix).map(|(at, _)| at).collect::<Vec<_>>();
-        assert_eq!(relevant("S3"), [0, 2, 1, 3]);
-        assert_eq!(relevant("logs"), [2, 1, 3]);
-        assert_eq!(relevant("ec2"), [1, 3]);
-        assert_eq!(policy.len(), 4);
-        assert_eq!(policy.size(), text.chars().filter(|c| !c.is_whitespace()).count());
-    }
 }

@@ -4,6 +4,7 @@
 
 use crate::context::Context;
 use crate::glob::{Glob, Syntax, six, split_arn};
+use crate::index::Filing;
 
 /// The resource of a request, split once.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +61,28 @@ impl ResourcePattern {
         }
     }
 
+    /// What every resource it matches begins with; `None` when there is no such resource.
+    fn beginning(&self) -> Option<String> {
+        let mut text = String::new();
+        match self {
+            Self::Any => {}
+            Self::Never => return None,
+            Self::Arn(globs) => {
+                for (at, glob) in globs.iter().enumerate() {
+                    let literal = glob.literal();
+                    text.push_str(literal.unwrap_or_else(|| glob.beginning()));
+                    if literal.is_none() {
+                        break;
+                    }
+                    if at < 5 {
+                        text.push(':');
+                    }
+                }
+            }
+        }
+        Some(text)
+    }
+
     fn resolves(&self, context: &Context) -> bool {
         match self {
             Self::Arn(globs) => globs.iter().all(|glob| glob.resolves(context)),
@@ -78,6 +101,14 @@ pub(crate) enum ResourceMatch {
 }
 
 impl ResourceMatch {
+    /// Notes down what this can match.
+    pub(crate) fn file(&self, filing: &mut Filing) {
+        match self {
+            Self::In(patterns) => patterns.iter().filter_map(ResourcePattern::beginning).for_each(|text| filing.resource(text)),
+            Self::Own | Self::NotIn(_) => filing.resource(String::new()),
+        }
+    }
+
     pub(crate) fn matches(&self, target: &Target<'_>, context: &Context) -> bool {
         let any = |patterns: &[ResourcePattern]| {
             patterns.iter().any(|pattern| match pattern {

@@ -6,6 +6,7 @@ use crate::action::{ActionList, ActionMatch, ActionName};
 use crate::check;
 use crate::condition::{self, Clause};
 use crate::context::Context;
+use crate::index::Filing;
 use crate::json::Node;
 use crate::malformed::Malformed;
 use crate::named::{PrincipalMatch, PrincipalName};
@@ -86,6 +87,14 @@ impl Statement {
         let (resource, resources) = resource(&elements, kind, variables)?;
         let has_resource = !matches!(resource, ResourceMatch::Own);
         Ok(Self { sid, effect, action, resource, principal, conditions, has_resource, resources })
+    }
+
+    /// Where to find it.
+    pub(crate) fn filing(&self) -> Filing {
+        let mut filing = Filing::default();
+        self.action.file(&mut filing);
+        self.resource.file(&mut filing);
+        filing
     }
 
     /// The conditions alone.

@@ -10,6 +10,7 @@ use tenantry_core::Timestamp;
 use crate::StoreError;
 
 /// The hash before the first event.
+#[cfg(test)]
 pub(crate) const GENESIS: [u8; 32] = [0; 32];
 
 /// An audit event.
@@ -35,10 +36,55 @@ impl Event {
     }
 }
 
+/// What events are found by: a name made of parts, as eight bytes of its hash. Two names may share a key,
+/// so whoever looks for one must look at what was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventKey(pub(crate) i64);
+
+impl EventKey {
+    /// The key of these parts, in this order.
+    #[must_use]
+    pub fn of(parts: &[&str]) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        let digest: [u8; 32] = hash.finalize().into();
+        Self(i64::from_be_bytes(std::array::from_fn(|at| digest[at])))
+    }
+}
+
+/// Which events of a key, newest first.
+#[derive(Debug, Clone)]
+pub struct EventsBy {
+    /// Under this key.
+    pub key: EventKey,
+    /// Not from before this instant.
+    pub from: Option<Timestamp>,
+    /// Not from after this instant.
+    pub until: Option<Timestamp>,
+    /// Older than this one (instant and sequence number): the last of the page before.
+    pub before: Option<(Timestamp, u64)>,
+    /// So many at most.
+    pub limit: usize,
+}
+
+/// How a checkpoint's document begins. No other event's does: theirs are made by the kernel.
+const CHECKPOINT: &str = r#"{"checkpoint":{"hash":""#;
+
+/// The document that says where the chain begins after events were pruned.
+pub(crate) fn checkpoint(through: u64, hash: &[u8; 32]) -> String {
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!(r#"{CHECKPOINT}{hex}","through":{through}}}}}"#)
+}
+
 /// What checking the chain found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// How many events are whole, from the first on.
+    /// The sequence number of the last event that was pruned; 0 where none was.
+    pub pruned: u64,
+    /// The sequence number of the last event that is whole: those behind `pruned` up to it are.
     pub intact: u64,
     /// The hash of the last whole one.
     pub head: [u8; 32],
@@ -55,14 +101,29 @@ pub(crate) fn link(previous: &[u8; 32], seq: u64, time: Timestamp, text: &str) -
     hash.finalize().into()
 }
 
+/// The hash of event `through`, where `events` lead to it from `base` without a break: what is broken is not
+/// pruned, or the chain would say no more that it was.
+pub(crate) fn whole(base: (u64, [u8; 32]), events: &[Event], through: u64) -> Result<[u8; 32], StoreError> {
+    let mut checker = Checker::new(base);
+    let _ = events.iter().all(|event| checker.take(event));
+    match checker.state.broken {
+        None if checker.state.intact == through => Ok(checker.state.head),
+        _ => Err(StoreError::Corrupt(format!("the audit chain is broken at event {}: it is not pruned", checker.state.intact + 1))),
+    }
+}
+
 /// Checks events as they stream by.
 pub(crate) struct Checker {
     pub(crate) state: Verified,
+    base: (u64, [u8; 32]),
+    /// What the last checkpoint says of where the chain begins.
+    said: Option<String>,
 }
 
 impl Checker {
-    pub(crate) fn new() -> Self {
-        Self { state: Verified { intact: 0, head: GENESIS, broken: None } }
+    /// Begins behind the event `base`, which is the last that was pruned.
+    pub(crate) fn new(base: (u64, [u8; 32])) -> Self {
+        Self { state: Verified { pruned: base.0, intact: base.0, head: base.1, broken: None }, base, said: None }
     }
     /// Takes the next event; false once the chain is broken.
     pub(crate) fn take(&mut self, event: &Event) -> bool {
@@ -73,12 +134,19 @@ impl Checker {
         }
         self.state.intact = expected;
         self.state.head = event.hash;
+        if event.text.starts_with(CHECKPOINT) {
+            self.said = Some(event.text.clone());
+        }
         true
     }
-    /// No more events: the last must be the stored head.
+    /// No more events: the last must be the stored head, and the chain must begin where the last checkpoint says.
     pub(crate) fn end(mut self, head: (u64, [u8; 32])) -> Verified {
         if self.state.broken.is_none() && head != (self.state.intact, self.state.head) {
             self.state.broken = Some(self.state.intact + 1);
+        }
+        let expected = (self.base.0 > 0).then(|| checkpoint(self.base.0, &self.base.1));
+        if self.state.broken.is_none() && self.said != expected {
+            self.state.broken = Some(self.base.0.max(1));
         }
         self.state
     }
@@ -88,7 +156,7 @@ impl Checker {
 /// document always has the same hash.
 #[must_use]
 pub fn canonical_json(value: &Value) -> String {
-    let mut out = String::new();
+    let mut out = String::with_capacity(1024);
     write(value, &mut out);
     out
 }
@@ -97,13 +165,13 @@ fn write(value: &Value, out: &mut String) {
     match value {
         Value::Object(map) => {
             let mut keys: Vec<_> = map.iter().collect();
-            keys.sort_by(|a, b| a.0.cmp(b.0));
+            keys.sort_unstable_by(|a, b| a.0.cmp(b.0));
             out.push('{');
             for (at, (key, value)) in keys.into_iter().enumerate() {
                 if at > 0 {
                     out.push(',');
                 }
-                out.push_str(&Value::from(key.as_str()).to_string());
+                quote(key, out);
                 out.push(':');
                 write(value, out);
             }
@@ -119,7 +187,22 @@ fn write(value: &Value, out: &mut String) {
             }
             out.push(']');
         }
-        scalar => out.push_str(&scalar.to_string()),
+        Value::String(text) => quote(text, out),
+        Value::Null => out.push_str("null"),
+        Value::Bool(true) => out.push_str("true"),
+        Value::Bool(false) => out.push_str("false"),
+        Value::Number(number) => out.push_str(&number.to_string()),
+    }
+}
+
+/// Nearly no text needs an escape.
+fn quote(text: &str, out: &mut String) {
+    if text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+        out.push_str(&Value::from(text).to_string());
+    } else {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
     }
 }
 
@@ -143,7 +226,7 @@ mod tests {
             events.push(Event { seq, time, text, hash: head });
         }
         let check = |events: &[Event]| {
-            let mut checker = Checker::new();
+            let mut checker = Checker::new((0, GENESIS));
             let _ = events.iter().all(|e| checker.take(e));
             checker.end((4, head)).broken
         };

@@ -3,7 +3,10 @@
 use serde_json::Value;
 use tenantry_core::{Scope, Secret, Tag, Timestamp};
 
-use crate::{CommitError, Kind, Row, StoreError, Work, audit::canonical_json};
+use crate::{
+    CommitError, Kind, Row, StoreError, Work,
+    audit::{EventKey, canonical_json},
+};
 
 /// The longest id or parent: an S3 key (1,024) with its bucket and version, and room.
 pub const MAX_ID_BYTES: usize = 4096;
@@ -73,7 +76,8 @@ pub(crate) enum Write {
     Enqueue { queue: String, key: String, due: Timestamp },
     Cancel { queue: String, key: String },
     Settle { queue: String, key: String, token: u64, how: Settle },
-    Event { time: Timestamp, json: String },
+    Event { time: Timestamp, json: String, keys: Vec<EventKey> },
+    PruneEvents { time: Timestamp, through: u64 },
 }
 
 /// What becomes of a leased work item.
@@ -93,6 +97,7 @@ pub(crate) enum Settle {
 #[derive(Default)]
 pub struct Batch {
     pub(crate) writes: Vec<Write>,
+    pub(crate) behind: bool,
 }
 
 impl Batch {
@@ -113,6 +118,7 @@ impl Batch {
     /// Adds the writes of another batch behind these.
     pub fn append_batch(&mut self, other: Self) -> &mut Self {
         self.writes.extend(other.writes);
+        self.behind &= other.behind;
         self
     }
 
@@ -213,7 +219,25 @@ impl Batch {
 
     /// An audit event. It gets the next sequence number and is chained to the one before it.
     pub fn event(&mut self, time: Timestamp, json: &Value) -> &mut Self {
-        self.add(Write::Event { time, json: canonical_json(json) })
+        self.event_under(time, canonical_json(json), Vec::new())
+    }
+    /// The same with a document that is [`canonical_json`] already, found by [`crate::Store::events_by`] under `keys`.
+    /// The keys are derived from the document and stand outside the chain.
+    pub fn event_under(&mut self, time: Timestamp, json: String, keys: Vec<EventKey>) -> &mut Self {
+        self.add(Write::Event { time, json, keys })
+    }
+    /// Removes the events up to and with `through` (all but the newest at most). The chain begins behind
+    /// them from now on, and an event that is added says so: [`crate::Store::verify_events`] compares. Where
+    /// they are not whole the batch fails as `Corrupt`.
+    /// Takes as long as there are events to remove: prune some thousands at a time.
+    pub fn prune_events(&mut self, time: Timestamp, through: u64) -> &mut Self {
+        self.add(Write::PruneEvents { time, through })
+    }
+    /// Nobody waits for this batch: faults that are ordered of [`crate::Memory`] pass it by, so that tests
+    /// that count commits need not know what is recorded behind answers.
+    pub fn behind(&mut self) -> &mut Self {
+        self.behind = true;
+        self
     }
 
     /// What every backend refuses alike before it begins.
@@ -236,6 +260,7 @@ impl Batch {
                 Write::Trim { series, .. } | Write::DeleteSeries { series } => ([series, ""], 0),
                 Write::Enqueue { queue, key, .. } | Write::Cancel { queue, key } | Write::Settle { queue, key, .. } => ([queue, key], 0),
                 Write::Event { json, .. } => (["", ""], json.len()),
+                Write::PruneEvents { .. } => (["", ""], 0),
             };
             for id in ids {
                 if id.len() > MAX_ID_BYTES {
@@ -253,11 +278,16 @@ impl Batch {
     pub(crate) fn touches_principals(&self) -> bool {
         let kind = |kind: &Kind| ["iam.", "sts.", "org.", "policy."].iter().any(|prefix| kind.as_str().starts_with(prefix));
         let arn = |arn: &str| matches!(arn.split(':').nth(2), Some("iam" | "sts" | "organizations"));
+        // Temporary credentials that are new were never remembered, and there are many of them: every AssumeRole and
+        // every job makes some. Their secrets come with them.
+        let fresh = |row: &Row, expect: &Expect| row.kind.as_str().starts_with("sts.") && *expect == Expect::Absent;
+        let with_fresh = self.writes.iter().any(|write| matches!(write, Write::Put { row, expect } if fresh(row, expect)));
         self.writes.iter().any(|write| match write {
-            Write::Put { row, .. } => kind(&row.kind),
+            Write::Put { row, expect } => kind(&row.kind) && !fresh(row, expect),
             Write::Delete { kind: k, .. } => kind(k),
             Write::SetTags { arn: a, .. } | Write::MergeTags { arn: a, .. } | Write::RemoveTags { arn: a, .. } => arn(a),
-            Write::Claim { .. } | Write::Release { .. } | Write::PutSecret { .. } | Write::DeleteSecret { .. } => true,
+            Write::Claim { .. } | Write::PutSecret { .. } => !with_fresh,
+            Write::Release { .. } | Write::DeleteSecret { .. } => true,
             _ => false,
         })
     }

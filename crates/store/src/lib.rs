@@ -23,7 +23,7 @@ mod suite;
 
 use std::{future::Future, pin::Pin};
 
-pub use audit::{Event, Verified, canonical_json};
+pub use audit::{Event, EventKey, EventsBy, Verified, canonical_json};
 pub use batch::{Batch, Expect, MAX_BODY_BYTES, MAX_ID_BYTES, MAX_WRITES};
 pub use error::{CommitError, StoreError};
 pub use memory::{Fault, Memory};
@@ -67,7 +67,10 @@ pub trait Store: Send + Sync {
     /// in falling order (`None`: from the newest).
     fn events(&self, after: Option<u64>, limit: usize, reverse: bool) -> Read<'_, Vec<Event>>;
 
-    /// Recomputes the hash chain of the audit events.
+    /// Audit events that were recorded under a key, newest first. See [`EventsBy`].
+    fn events_by<'a>(&'a self, query: &'a EventsBy) -> Read<'a, Vec<Event>>;
+
+    /// Recomputes the hash chain of the audit events, from where it was pruned last.
     ///
     /// It finds every change, removal and insertion but one: whoever can rewrite all events from some
     /// point on *and* the stored head. Against that, keep [`Verified::head`] elsewhere.
@@ -92,7 +95,8 @@ pub trait Store: Send + Sync {
 
     /// A number that has changed whenever principals or policies may have: it rises with every commit
     /// that touches a kind beginning with `iam.`, `sts.`, `org.` or `policy.`, a unique name, a secret,
-    /// or the tags of an `iam`, `sts` or `organizations` ARN. Read it *before* loading what is cached
+    /// or the tags of an `iam`, `sts` or `organizations` ARN. A new row of a kind beginning with `sts.`, and the names and
+    /// secrets that come with it, are no change: nobody can have remembered them, but only what *was* there may be. Read it *before* loading what is cached
     /// under it. It starts anew with each process and is cheap (an atomic load).
     fn revision(&self) -> u64;
 

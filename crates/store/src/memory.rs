@@ -5,7 +5,7 @@
 mod apply;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -17,9 +17,9 @@ use tenantry_core::{Scope, Secret, Tag, Timestamp};
 use tokio::sync::watch;
 
 use crate::{
-    Batch, ByScope, CommitError, Entry, Event, Fut, Kind, List, Read, Row, SeriesOrder, SeriesRead, SeriesStats, Store, StoreError,
-    Verified, Work,
-    audit::{Checker, GENESIS},
+    Batch, ByScope, CommitError, Entry, Event, EventsBy, Fut, Kind, List, Read, Row, SeriesOrder, SeriesRead, SeriesStats, Store,
+    StoreError, Verified, Work,
+    audit::{Checker, EventKey},
 };
 
 /// What goes wrong with a commit.
@@ -55,6 +55,9 @@ struct State {
     work: BTreeMap<Pair, Item>,
     token: u64,
     events: Vec<Event>,
+    /// Sequence number and hash of the last event that was pruned.
+    base: (u64, [u8; 32]),
+    event_keys: BTreeSet<(EventKey, Timestamp, u64)>,
 }
 
 #[derive(Clone, Default)]
@@ -194,9 +197,22 @@ impl Store for Memory {
         ready(Ok(events))
     }
 
+    fn events_by<'a>(&'a self, query: &'a EventsBy) -> Read<'a, Vec<Event>> {
+        let state = self.state();
+        let wanted = |(key, time, seq): &&(EventKey, Timestamp, u64)| {
+            *key == query.key
+                && query.from.is_none_or(|from| *time >= from)
+                && query.until.is_none_or(|until| *time <= until)
+                && query.before.is_none_or(|before| (*time, *seq) < before)
+        };
+        let seqs = state.event_keys.iter().rev().filter(wanted).take(query.limit);
+        let events: Vec<Event> = seqs.filter_map(|(_, _, seq)| state.events.iter().find(|e| e.seq == *seq)).cloned().collect();
+        ready(Ok(events))
+    }
+
     fn verify_events(&self) -> Read<'_, Verified> {
         let state = self.state();
-        let mut checker = Checker::new();
+        let mut checker = Checker::new(state.base);
         let _ = state.events.iter().all(|event| checker.take(event));
         ready(Ok(checker.end(state.head())))
     }
@@ -222,6 +238,10 @@ impl Store for Memory {
     }
 
     fn commit(&self, batch: Batch) -> Fut<'_, Result<(), CommitError>> {
+        if batch.behind {
+            let done = self.apply(batch);
+            return ready(done);
+        }
         let nth = self.commits.fetch_add(1, Ordering::SeqCst) + 1;
         let fault = self.faults.lock().unwrap_or_else(PoisonError::into_inner).remove(&nth);
         let lost = || CommitError::Store(StoreError::Unavailable("an injected fault".to_owned()));
@@ -302,6 +322,6 @@ impl State {
     }
 
     fn head(&self) -> (u64, [u8; 32]) {
-        self.events.last().map_or((0, GENESIS), |event| (event.seq, event.hash))
+        self.events.last().map_or(self.base, |event| (event.seq, event.hash))
     }
 }

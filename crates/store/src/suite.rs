@@ -1,5 +1,6 @@
 //! The one test suite that every backend passes, and the comparison of backends under random batches.
 
+mod events;
 mod random;
 
 use std::{
@@ -77,7 +78,7 @@ async fn suite(store: Arc<dyn Store>) {
     series(store).await;
     leases(store).await;
     fencing(store).await;
-    events(store).await;
+    events::all(store).await;
     revisions(store).await;
     limits(store).await;
 }
@@ -468,26 +469,6 @@ async fn fencing(store: &dyn Store) {
     commit(store, |b| done(b.finish_work(&anew))).await.unwrap();
 }
 
-async fn events(store: &dyn Store) {
-    let before = store.verify_events().await.unwrap();
-    assert_eq!(before.broken, None);
-    commit(store, |b| done(b.event(at(1), &json!({"b": 1, "a": "é"})).event(at(0), &json!(null)))).await.unwrap();
-    commit(store, |b| done(b.event(at(2), &json!([])))).await.unwrap();
-    let after = store.verify_events().await.unwrap();
-    assert_eq!((after.broken, after.intact), (None, before.intact + 3));
-    assert_ne!(after.head, before.head);
-    let (first, last) = (before.intact + 1, after.intact);
-    let all = store.events(Some(before.intact), 9, false).await.unwrap();
-    assert_eq!(all.iter().map(|e| e.seq).collect::<Vec<_>>(), (first..=last).collect::<Vec<_>>());
-    assert_eq!((all[0].text.as_str(), all[0].time), (r#"{"a":"é","b":1}"#, at(1)));
-    assert_eq!(all[0].json().unwrap(), json!({"a": "é", "b": 1}));
-    assert_eq!(all[2].hash, after.head);
-    assert_eq!(store.events(None, 2, true).await.unwrap().iter().map(|e| e.seq).collect::<Vec<_>>(), [last, last - 1]);
-    assert_eq!(store.events(Some(last), 1, true).await.unwrap()[0].seq, last - 1);
-    assert_eq!(store.events(None, 1, false).await.unwrap()[0].seq, 1);
-    assert!(store.events(Some(last), 9, false).await.unwrap().is_empty());
-}
-
 async fn revisions(store: &dyn Store) {
     let changes = async |build: &dyn Fn(&mut Batch)| {
         let before = store.revision();
@@ -507,6 +488,23 @@ async fn revisions(store: &dyn Store) {
         ))
         .await
     );
+    let session = Kind::new("sts.session");
+    let fresh = |b: &mut Batch, id: &str, expect| {
+        done(
+            b.put(Row::new(session, &here(), id, at(1)), expect)
+                .claim_unique("key", id, "1")
+                .put_secret(id, Secret::new("s".to_owned())),
+        )
+    };
+    assert!(!changes(&|b| fresh(b, "one", Expect::Absent)).await, "new credentials were never remembered");
+    assert!(changes(&|b| fresh(b, "two", Expect::Any)).await);
+    assert!(changes(&|b| done(b.put_secret("three", Secret::new("s".to_owned())))).await);
+    assert!(changes(&|b| done(b.delete(session, &scope, "one", Expect::Any))).await);
+    let both = |b: &mut Batch| {
+        fresh(b, "four", Expect::Absent);
+        done(b.put(Row::new(ROLE, &here(), "q", at(1)), Expect::Any));
+    };
+    assert!(changes(&both).await);
     assert!(!changes(&|b| done(b.require(ROLE, &scope, "r", Expect::Absent))).await);
 
     let mut signal = store.work_signal();

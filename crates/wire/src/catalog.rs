@@ -28,7 +28,9 @@ macro_rules! entries {
 }
 
 // Endpoint and target are repeated from the models so that finding a service parses no other; a test compares.
-static ENTRIES: [Entry; 7] = entries![
+static ENTRIES: [Entry; 10] = entries![
+    "accessanalyzer" "access-analyzer" "",
+    "cloudtrail" "cloudtrail" "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101",
     "iam" "iam" "",
     "logs" "logs" "Logs_20140328",
     "organizations" "organizations" "AWSOrganizationsV20161128",
@@ -36,6 +38,7 @@ static ENTRIES: [Entry; 7] = entries![
     "sagemaker" "api.sagemaker" "SageMaker",
     "sagemaker-runtime" "runtime.sagemaker" "",
     "sts" "sts" "",
+    "tenantry" "tenantry" "Tenantry",
 ];
 
 impl Entry {

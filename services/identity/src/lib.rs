@@ -16,14 +16,20 @@ mod operation;
 mod organizations;
 mod page;
 mod sts;
+mod tenantry;
 
 pub use bootstrap::{Administrator, bootstrap};
 pub use managed::managed;
 pub use organizations::create_account::CreateAccounts;
+pub use sts::{Issuers, Reach, ReachPolicy, UsedAssertions};
 use tenantry_kernel::OperationRow;
 
-/// The operations of the three services.
+/// The operations of the three services, and of ours.
 #[must_use]
 pub fn table() -> Vec<OperationRow> {
-    [iam::TABLES, sts::TABLES, organizations::TABLES].into_iter().flatten().flat_map(|table| table.iter().copied()).collect()
+    [iam::TABLES, sts::TABLES, organizations::TABLES, tenantry::TABLES]
+        .into_iter()
+        .flatten()
+        .flat_map(|table| table.iter().copied())
+        .collect()
 }

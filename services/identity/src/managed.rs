@@ -124,11 +124,11 @@ pub fn managed() -> HashMap<String, Arc<Policy>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tenantry_policy::{Attached, Context, Layers, Principal, Request, evaluate};
+    use tenantry_policy::{Attached, Context, Layers, PolicySet, Principal, Request, evaluate};
 
     fn allows(name: &str, action: &str, resource: &str, keys: &[(&str, &str)]) -> bool {
         let managed = all().find(|managed| managed.name == name).unwrap();
-        let identity = [Attached::managed(managed.arn.as_str(), Arc::clone(&managed.policy))];
+        let identity = PolicySet::from(vec![Attached::managed(managed.arn.as_str(), Arc::clone(&managed.policy))]);
         let mut context = Context::new();
         for (key, value) in keys {
             context.set(key, *value);

@@ -5,7 +5,8 @@
 //! and the trait; the functions stay plain functions. It decides nothing: who may call is an argument
 //! without a default, and `handle` still gets the permit of its own operation.
 
-/// `operation!("iam", GetRole, ["role"], RoleInput, resolve, handle)`; with condition keys: `["role"] + ["iam:PolicyARN"]`.
+/// `operation!("iam", GetRole, ["role"], RoleInput, resolve, handle)`; with condition keys: `["role"] + ["iam:PolicyARN"]`;
+/// with further actions that the call may need: `["role"] + [] and ["iam:TagRole"]`.
 ///
 /// `resolve(cx, action, input) -> Result<Checks>`, `handle(cx, permit, input) -> Result<Reply>`.
 macro_rules! operation {
@@ -13,6 +14,9 @@ macro_rules! operation {
         operation!($service, $name, $types + [], $input, $resolve, $handle);
     };
     ($service:literal, $name:ident, $types:tt + $keys:tt, $input:ty, $resolve:expr, $handle:expr) => {
+        operation!($service, $name, $types + $keys and [], $input, $resolve, $handle);
+    };
+    ($service:literal, $name:ident, $types:tt + $keys:tt and $dependent:tt, $input:ty, $resolve:expr, $handle:expr) => {
         #[doc = concat!("`", $service, ":", stringify!($name), "`")]
         pub(crate) struct $name;
 
@@ -20,7 +24,7 @@ macro_rules! operation {
             const SERVICE: &'static str = $service;
             const NAME: &'static str = stringify!($name);
             const ACCESS: tenantry_kernel::Access =
-                tenantry_kernel::Access::check_with(concat!($service, ":", stringify!($name)), &$types, &$keys);
+                tenantry_kernel::Access::check_with(concat!($service, ":", stringify!($name)), &$types, &$keys).and(&$dependent);
             type Input = $input;
 
             async fn resolve(cx: &tenantry_kernel::Cx, input: &$input) -> tenantry_core::Result<tenantry_kernel::Checks> {

@@ -44,7 +44,8 @@ impl CreateInput {
 impl Operation for CreateLogGroup {
     const SERVICE: &'static str = "logs";
     const NAME: &'static str = "CreateLogGroup";
-    const ACCESS: Access = Access::check("logs:CreateLogGroup", &["log-group"]);
+    const ACCESS: Access =
+        Access::check_with("logs:CreateLogGroup", &["log-group"], &["aws:RequestTag/${TagKey}", "aws:TagKeys"]).and(&["logs:TagResource"]);
     type Input = CreateInput;
 
     async fn resolve(cx: &Cx, input: &CreateInput) -> Result<Checks> {

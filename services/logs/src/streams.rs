@@ -30,7 +30,7 @@ pub struct CreateLogStream;
 impl Operation for CreateLogStream {
     const SERVICE: &'static str = "logs";
     const NAME: &'static str = "CreateLogStream";
-    const ACCESS: Access = Access::check("logs:CreateLogStream", &["log-group"]);
+    const ACCESS: Access = Access::check("logs:CreateLogStream", &["log-stream"]);
     type Input = StreamInput;
 
     async fn resolve(cx: &Cx, input: &StreamInput) -> Result<Checks> {

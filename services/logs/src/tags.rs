@@ -89,14 +89,14 @@ async fn list(cx: &Cx, scope: &Scope, input: &Input) -> Result<Reply> {
 }
 
 macro_rules! operation {
-    ($(#[$doc:meta])* $name:ident, $action:literal, $types:expr, $does:ident, |$check:ident, $input:ident| $keys:expr) => {
+    ($(#[$doc:meta])* $name:ident, $action:literal, $types:expr, $keys_of:expr, $does:ident, |$check:ident, $input:ident| $keys:expr) => {
         $(#[$doc])*
         pub struct $name;
 
         impl Operation for $name {
             const SERVICE: &'static str = "logs";
             const NAME: &'static str = stringify!($name);
-            const ACCESS: Access = Access::check($action, $types);
+            const ACCESS: Access = Access::check_with($action, $types, $keys_of);
             type Input = Input;
 
             async fn resolve(cx: &Cx, $input: &Input) -> Result<Checks> {
@@ -113,25 +113,25 @@ macro_rules! operation {
 
 operation!(
     /// TagResource (CloudWatch Logs API Reference).
-    TagResource, "logs:TagResource", &["log-group"], add, |check, input| check.request_tags(&input.new_tags())
+    TagResource, "logs:TagResource", &["log-group"], &["aws:RequestTag/${TagKey}", "aws:TagKeys"], add, |check, input| check.request_tags(&input.new_tags())
 );
 operation!(
     /// UntagResource (CloudWatch Logs API Reference).
-    UntagResource, "logs:UntagResource", &["log-group"], remove, |check, input| check.tag_keys(&input.old_keys())
+    UntagResource, "logs:UntagResource", &["log-group"], &["aws:TagKeys"], remove, |check, input| check.tag_keys(&input.old_keys())
 );
 operation!(
     /// ListTagsForResource (CloudWatch Logs API Reference).
-    ListTagsForResource, "logs:ListTagsForResource", &["log-group"], list, |check, _input| check
+    ListTagsForResource, "logs:ListTagsForResource", &["log-group"], &[], list, |check, _input| check
 );
 operation!(
     /// TagLogGroup (CloudWatch Logs API Reference).
-    TagLogGroup, "logs:TagLogGroup", &["log-group"], add, |check, input| check.request_tags(&input.new_tags())
+    TagLogGroup, "logs:TagLogGroup", &["log-group"], &["aws:RequestTag/${TagKey}", "aws:TagKeys"], add, |check, input| check.request_tags(&input.new_tags())
 );
 operation!(
     /// UntagLogGroup (CloudWatch Logs API Reference).
-    UntagLogGroup, "logs:UntagLogGroup", &["log-group"], remove, |check, input| check.tag_keys(&input.old_keys())
+    UntagLogGroup, "logs:UntagLogGroup", &["log-group"], &["aws:TagKeys"], remove, |check, input| check.tag_keys(&input.old_keys())
 );
 operation!(
     /// ListTagsLogGroup (CloudWatch Logs API Reference).
-    ListTagsLogGroup, "logs:ListTagsLogGroup", &["log-group"], list, |check, _input| check
+    ListTagsLogGroup, "logs:ListTagsLogGroup", &["log-group"], &[], list, |check, _input| check
 );

@@ -1,4 +1,4 @@
-//! SageMaker: pipelines, jobs, models, endpoints, the model registry, experiments, and the runtime.
+//! SageMaker: pipelines, jobs, models, endpoints, the model registry, experiments, Studio's control plane, and the runtime.
 //!
 //! Operations write rows and put work into queues; reconcilers do the work, each as the role session
 //! that the row names. Data moves by S3 operations through the kernel, so a role that may not read a
@@ -15,7 +15,9 @@ pub mod names;
 mod operation;
 pub mod pipelines;
 pub mod registry;
+pub mod studio;
 pub mod tagging;
+mod vpc;
 #[cfg(test)]
 mod world;
 
@@ -41,12 +43,21 @@ pub struct Machinery {
 /// All operations of `sagemaker` and `sagemaker-runtime`.
 #[must_use]
 pub fn table() -> Vec<OperationRow> {
-    [tagging::table(), pipelines::table(), jobs::table(), hosting::table(), registry::table(), experiments::table(), images::table()]
-        .concat()
+    [
+        tagging::table(),
+        pipelines::table(),
+        jobs::table(),
+        hosting::table(),
+        registry::table(),
+        experiments::table(),
+        images::table(),
+        studio::table(),
+    ]
+    .concat()
 }
 
 /// All reconcilers.
 #[must_use]
 pub fn reconcilers(machinery: &Arc<Machinery>) -> Vec<Arc<dyn Reconciler>> {
-    [pipelines::reconcilers(), jobs::reconcilers(machinery), hosting::reconcilers(machinery)].concat()
+    [pipelines::reconcilers(), jobs::reconcilers(machinery), hosting::reconcilers(machinery), studio::reconcilers()].concat()
 }

@@ -4,7 +4,8 @@
 //! macro writes the unit struct and the trait. It decides nothing: who may call is an argument without a
 //! default, and `handle` gets the permit of its own operation.
 
-/// `operation!(DescribePipeline, ["pipeline"], Input, resolve, handle)`; with condition keys: `["pipeline"] + ["sagemaker:X"]`.
+/// `operation!(DescribePipeline, ["pipeline"], Input, resolve, handle)`; with condition keys: `["pipeline"] + ["sagemaker:X"]`;
+/// with further actions that the call may need: `["pipeline"] + [] and ["iam:PassRole"]`.
 ///
 /// `resolve(cx, action, &input) -> Result<Checks>`, `handle(cx, permit, input) -> Result<Reply>`.
 macro_rules! operation {
@@ -12,6 +13,9 @@ macro_rules! operation {
         $crate::operation::operation!($name, $types + [], $input, $resolve, $handle);
     };
     ($name:ident, $types:tt + $keys:tt, $input:ty, $resolve:expr, $handle:expr) => {
+        $crate::operation::operation!($name, $types + $keys and [], $input, $resolve, $handle);
+    };
+    ($name:ident, $types:tt + $keys:tt and $dependent:tt, $input:ty, $resolve:expr, $handle:expr) => {
         #[doc = concat!("`", stringify!($name), "` (SageMaker API Reference)")]
         pub(crate) struct $name;
 
@@ -19,7 +23,7 @@ macro_rules! operation {
             const SERVICE: &'static str = "sagemaker";
             const NAME: &'static str = stringify!($name);
             const ACCESS: tenantry_kernel::Access =
-                tenantry_kernel::Access::check_with(concat!("sagemaker:", stringify!($name)), &$types, &$keys);
+                tenantry_kernel::Access::check_with(concat!("sagemaker:", stringify!($name)), &$types, &$keys).and(&$dependent);
             type Input = $input;
 
             async fn resolve(cx: &tenantry_kernel::Cx, input: &$input) -> tenantry_core::Result<tenantry_kernel::Checks> {

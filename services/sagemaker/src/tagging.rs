@@ -10,6 +10,8 @@ use tenantry_store::{Batch, Expect, Kind};
 use crate::{
     error::{not_found, validation},
     names,
+    registry::{self, CURRENT},
+    studio,
 };
 
 /// Tags that a resource may have.
@@ -23,6 +25,8 @@ pub fn table() -> Vec<OperationRow> {
 
 const TYPES: &[&str] = &[
     "action",
+    "app",
+    "domain",
     "experiment",
     "experiment-trial",
     "experiment-trial-component",
@@ -34,8 +38,11 @@ const TYPES: &[&str] = &[
     "model-package-group",
     "pipeline",
     "processing-job",
+    "space",
+    "studio-lifecycle-config",
     "training-job",
     "transform-job",
+    "user-profile",
 ];
 
 /// `sagemaker:AddTags` on a resource that a call makes with tags; `None` without tags.
@@ -78,7 +85,15 @@ fn parse(cx: &Cx, text: &str) -> Result<Arn> {
         return Err(validation(format!("Invalid ARN: {text} is not of SageMaker in {}.", cx.region)));
     }
     let (of, name) = arn.resource_type_and_id();
-    Ok(names::arn(&Scope::new(arn.account(), arn.region()), of, name))
+    let scope = Scope::new(arn.account(), arn.region());
+    Ok(if of == "app" { studio::app_arn(&scope, name) } else { names::arn(&scope, of, name) })
+}
+
+/// A check on a resource, with what its type has condition keys of.
+async fn on(cx: &Cx, action: &'static str, text: &str) -> Result<Check> {
+    let arn = parse(cx, text)?;
+    let check = Check::on(action, arn.clone());
+    if arn.resource_type_and_id().0 == "model-package" { registry::current(cx, check, &arn).await } else { Ok(check) }
 }
 
 /// The row behind an ARN: kind and id.
@@ -101,6 +116,11 @@ fn row_of(arn: &Arn) -> Option<(Kind, String)> {
         "experiment-trial" => Kind::new("sagemaker.trial"),
         "experiment-trial-component" => Kind::new("sagemaker.trial-component"),
         "image" => Kind::new("sagemaker.image"),
+        "domain" => studio::DOMAIN,
+        "user-profile" => studio::PROFILE,
+        "space" => studio::SPACE,
+        "app" => studio::APP,
+        "studio-lifecycle-config" => studio::LIFECYCLE,
         _ => return None,
     };
     Some((kind, name.to_owned()))
@@ -133,11 +153,22 @@ pub struct AddTagsInput {
 impl Operation for AddTags {
     const SERVICE: &'static str = "sagemaker";
     const NAME: &'static str = "AddTags";
-    const ACCESS: Access = Access::check_with("sagemaker:AddTags", TYPES, &["sagemaker:TaggingAction"]);
+    const ACCESS: Access = Access::check_with(
+        "sagemaker:AddTags",
+        TYPES,
+        &[
+            "aws:RequestTag/${TagKey}",
+            "aws:TagKeys",
+            "sagemaker:TaggingAction",
+            "sagemaker:CurrentCustomerMetadataProperties/${MetadataKey}",
+            "sagemaker:CurrentModelLifeCycleStage",
+            "sagemaker:CurrentModelLifeCycleStageStatus",
+        ],
+    );
     type Input = AddTagsInput;
 
     async fn resolve(cx: &Cx, input: &AddTagsInput) -> Result<Checks> {
-        Ok(Check::on("sagemaker:AddTags", parse(cx, &input.resource_arn)?).request_tags(&input.tags).into())
+        Ok(on(cx, "sagemaker:AddTags", &input.resource_arn).await?.request_tags(&input.tags).into())
     }
 
     async fn handle(cx: &Cx, _: Permit<Self>, input: AddTagsInput) -> Result<Reply> {
@@ -178,11 +209,11 @@ pub struct ListTagsInput {
 impl Operation for ListTags {
     const SERVICE: &'static str = "sagemaker";
     const NAME: &'static str = "ListTags";
-    const ACCESS: Access = Access::check("sagemaker:ListTags", TYPES);
+    const ACCESS: Access = Access::check_with("sagemaker:ListTags", TYPES, &CURRENT);
     type Input = ListTagsInput;
 
     async fn resolve(cx: &Cx, input: &ListTagsInput) -> Result<Checks> {
-        Ok(Check::on("sagemaker:ListTags", parse(cx, &input.resource_arn)?).into())
+        Ok(on(cx, "sagemaker:ListTags", &input.resource_arn).await?.into())
     }
 
     async fn handle(cx: &Cx, _: Permit<Self>, input: ListTagsInput) -> Result<Reply> {
@@ -219,11 +250,20 @@ pub struct DeleteTagsInput {
 impl Operation for DeleteTags {
     const SERVICE: &'static str = "sagemaker";
     const NAME: &'static str = "DeleteTags";
-    const ACCESS: Access = Access::check("sagemaker:DeleteTags", TYPES);
+    const ACCESS: Access = Access::check_with(
+        "sagemaker:DeleteTags",
+        TYPES,
+        &[
+            "aws:TagKeys",
+            "sagemaker:CurrentCustomerMetadataProperties/${MetadataKey}",
+            "sagemaker:CurrentModelLifeCycleStage",
+            "sagemaker:CurrentModelLifeCycleStageStatus",
+        ],
+    );
     type Input = DeleteTagsInput;
 
     async fn resolve(cx: &Cx, input: &DeleteTagsInput) -> Result<Checks> {
-        Ok(Check::on("sagemaker:DeleteTags", parse(cx, &input.resource_arn)?).tag_keys(&input.tag_keys).into())
+        Ok(on(cx, "sagemaker:DeleteTags", &input.resource_arn).await?.tag_keys(&input.tag_keys).into())
     }
 
     async fn handle(cx: &Cx, _: Permit<Self>, input: DeleteTagsInput) -> Result<Reply> {

@@ -62,10 +62,11 @@ impl World {
             crate::registry::table(),
             crate::experiments::table(),
             crate::images::table(),
+            crate::studio::table(),
         ] {
             builder = builder.service(&table);
         }
-        for reconciler in crate::pipelines::reconcilers() {
+        for reconciler in crate::pipelines::reconcilers().into_iter().chain(crate::studio::reconcilers()) {
             builder = builder.reconciler(reconciler);
         }
         Self { kernel: builder.build(), clock, fates, store, directory }

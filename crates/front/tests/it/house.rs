@@ -107,7 +107,10 @@ impl House {
             uid: None,
             network: NetworkOrigin { vpc: Some("vpc-1".to_owned()), vpc_endpoint: Some("vpce-1".to_owned()), vpc_source_ip: None },
             internet,
-            credentials: Arc::new(|| Box::pin(async { Ok(json!({"AccessKeyId": "ASIAEXAMPLE", "SecretAccessKey": "planted-secret"})) })),
+            credentials: (
+                "/v2/credentials".to_owned(),
+                Arc::new(|| Box::pin(async { Ok(json!({"AccessKeyId": "ASIAEXAMPLE", "SecretAccessKey": "planted-secret"})) })),
+            ),
             refused: Arc::new(move |text| told.lock().unwrap().push(text)),
         };
         let handle = self.kernel.open_broker(spec).unwrap();

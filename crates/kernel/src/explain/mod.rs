@@ -1,60 +1,32 @@
 //! Explanations: of a denial as it happened, and of a question asked by the operator.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Mutex, PoisonError},
+};
 
 use serde_json::{Value, json};
-use tenantry_core::{AccountId, Arn, AwsError, Region, Result, Scope, Tag, Timestamp};
-use tenantry_policy::{Explanation, LayerOutcome, Principal, Stage, Verdict};
+use tenantry_core::{AccountId, Arn, AwsError, Result, Scope, Tag, Timestamp};
+use tenantry_policy::Principal;
+
+mod apply;
+mod reach;
+mod record;
+mod visible;
+mod words;
+
+pub use reach::{CanReach, Reach};
+pub(crate) use record::explained;
+pub use visible::seen_by;
+pub use words::lines;
 
 use crate::{
-    access::{Check, Key, ResourcePolicy},
+    access::{Key, ResourcePolicy},
     authenticate::user_caller,
-    authorize::explained,
     cx::{Caller, NetworkOrigin, RequestInfo},
     directory::{Role, User, kind},
     kernel::Kernel,
 };
-
-/// An explanation in lines: a line per layer that was looked at, then the decision.
-#[must_use]
-pub fn lines(explanation: &Explanation) -> Vec<String> {
-    let mut out: Vec<String> = explanation.layers.iter().filter(|l| l.verdict != Verdict::NotApplicable).map(layer_line).collect();
-    let decision = &explanation.decision;
-    let by = decision.statement.as_ref().map(|s| {
-        let sid = s.sid.as_deref().map_or_else(|| format!("statement {}", s.index + 1), |sid| format!("statement {sid}"));
-        format!(" by {sid} of {}", s.policy)
-    });
-    let outcome = serde_json::to_value(decision.outcome).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-    let cause = serde_json::to_value(decision.cause).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-    out.push(format!("decision: {outcome} in the {cause} layer{}", by.unwrap_or_default()));
-    out
-}
-
-fn layer_line(layer: &LayerOutcome) -> String {
-    let name = serde_json::to_value(layer.layer).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-    let level = layer.level.map(|l| format!(" (level {})", l + 1)).unwrap_or_default();
-    let statement = || {
-        let which = layer.sid.clone().or_else(|| layer.index.map(|i| format!("statement {}", i + 1))).unwrap_or_default();
-        format!("{} of {}", which, layer.policy.as_deref().unwrap_or("-"))
-    };
-    let verdict = match layer.verdict {
-        Verdict::Allow => format!("allows: {}", statement()),
-        Verdict::ExplicitDeny => format!("denies: {}", statement()),
-        Verdict::ImplicitDeny => "has no statement that allows it".to_owned(),
-        Verdict::NotApplicable => "does not apply".to_owned(),
-    };
-    let near = layer.nearest.as_ref().filter(|n| n.stage != Stage::Action).map(|near| {
-        let which = near.sid.clone().unwrap_or_else(|| format!("statement {}", near.index + 1));
-        let actual = if near.actual.is_empty() { "absent".to_owned() } else { near.actual.join(", ") };
-        let what = match near.stage {
-            Stage::Condition => format!("{} {}", near.operator.as_deref().unwrap_or_default(), near.key.as_deref().unwrap_or_default()),
-            Stage::Principal => "its principals".to_owned(),
-            _ => "its resources".to_owned(),
-        };
-        format!("; closest is {which} of {}: {what} wants {} and the request has {actual}", near.policy, near.expected.join(", "))
-    });
-    format!("{name}{level} {verdict}{}", near.unwrap_or_default())
-}
 
 impl Kernel {
     /// What would decide if `principal` (a user's, role's or role session's ARN) did `action` on
@@ -75,14 +47,10 @@ impl Kernel {
                 keys.push((name.clone(), Key::One(value.clone())));
             }
         }
-        let arn = if resource == "*" { None } else { Some(Arn::parse(resource).map_err(|e| AwsError::validation(e.to_string()))?) };
-        let region = arn.as_ref().map(|a| a.region()).filter(|r| !r.is_empty()).unwrap_or("us-east-1").to_owned();
-        let (policy, account) = self.stored_policy_for(arn.as_ref()).await?;
-        // Actions are `&'static str` in checks; a question is asked once per process run.
-        let action: &'static str = Box::leak(action.to_owned().into_boxed_str());
-        let check = Check { action, resource: arn, account, policy, keys, tags: None };
-        let judged = self.judge(&caller, &request, &Region::from(region), &check, true).await?;
-        Ok(json!({"principal": caller.arn, "checks": [explained(&check, &judged)]}))
+        let (region, mut check) = self.check_of(action, resource, &HashMap::new()).await?;
+        check.keys = keys;
+        let judged = self.judge(&caller, &request, &region, &check).await?;
+        Ok(json!({"principal": caller.arn, "checks": [explained(&caller, &check, &judged)]}))
     }
 
     /// The policy that is stored for a resource or, for an S3 object, for its bucket; and the owner.
@@ -167,6 +135,22 @@ pub fn role_caller(role: &Role, account: &AccountId, session: &str) -> Caller {
         source_arn: None,
         principal,
     }
+}
+
+/// Actions are `&'static str` in checks. A question's are kept once each, and only so many.
+fn interned(action: &str) -> Result<&'static str> {
+    static KNOWN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    const MOST: usize = 20_000;
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(action) = known.get(action) {
+        return Ok(action);
+    }
+    if known.len() >= MOST {
+        return Err(AwsError::validation("more actions were asked about than there are: restart the instance to ask about new ones"));
+    }
+    let kept: &'static str = Box::leak(action.to_owned().into_boxed_str());
+    known.insert(kept);
+    Ok(kept)
 }
 
 /// The far future: sessions of services that the kernel itself holds do not end by the clock.

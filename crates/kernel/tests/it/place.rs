@@ -242,7 +242,7 @@ impl Place {
         let before: Option<Role> = self.store.get(kind::ROLE, &scope, name).await.unwrap().map(|row| row.body().unwrap());
         let inline: BTreeMap<_, _> = policies.iter().enumerate().map(|(at, text)| (format!("p{at}"), (*text).to_owned())).collect();
         let trust = json!({"Version": "2012-10-17", "Statement": [
-            {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}]});
+            {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": ["sts:AssumeRole", "sts:SetSourceIdentity"]}]});
         let role = Role {
             id: before.map_or_else(|| Ids::unique("AROA"), |role| role.id),
             name: name.to_owned(),
@@ -283,8 +283,10 @@ impl Place {
             policies: None,
             chained: false,
             mfa: false,
+            mfa_at: None,
             service: None,
             source_arn: None,
+            federation: None,
         };
         let mut batch = Batch::new();
         let token = Secret::new(key.token.clone().unwrap());

@@ -53,7 +53,7 @@ struct TagResource;
 impl Operation for TagResource {
     const SERVICE: &'static str = "logs";
     const NAME: &'static str = "TagResource";
-    const ACCESS: Access = Access::check("logs:TagResource", &["log-group"]);
+    const ACCESS: Access = Access::check_with("logs:TagResource", &["log-group"], &["aws:RequestTag/${TagKey}", "aws:TagKeys"]);
     type Input = Value;
     async fn resolve(cx: &Cx, input: &Value) -> Result<Checks> {
         let tags = input["tags"].as_object().unwrap().iter();

@@ -1,6 +1,6 @@
 //! Every operator, and what becomes of keys that are missing, empty or lists.
 
-use tenantry_policy::{Layers, PolicyKind};
+use tenantry_policy::{Layers, PolicyKind, PolicySet};
 
 use crate::{alice, ask, context, policy};
 
@@ -8,9 +8,9 @@ use crate::{alice, ask, context, policy};
 fn applies(condition: &str, keys: &str) -> (bool, bool) {
     let with = |effect: &str| format!(r#"{{"Effect":"{effect}","Action":"*","Resource":"*","Condition":{{{condition}}}}}"#);
     let all = crate::statement("Allow", "*", "*");
-    let allow = [policy(PolicyKind::Identity, &with("Allow"))];
-    let deny = [policy(PolicyKind::Identity, &format!("{all},{}", with("Deny")))];
-    let allowed = |held: &[tenantry_policy::Attached]| {
+    let allow = PolicySet::from([policy(PolicyKind::Identity, &with("Allow"))]);
+    let deny = PolicySet::from([policy(PolicyKind::Identity, &format!("{all},{}", with("Deny")))]);
+    let allowed = |held: &PolicySet| {
         ask(&alice(), "s3:GetObject", crate::OBJECT, &context(keys), &Layers { identity: held, ..Layers::default() }).allowed()
     };
     (allowed(&allow), !allowed(&deny))
@@ -227,4 +227,39 @@ fn lists_without_a_set_operator() {
             assert_eq!(applies(&format!(r#""{operator}":{{"a:k":"x"}}"#), keys), (false, true), "{operator} {keys}");
         }
     }
+}
+
+/// Tags whose keys differ in letter case only: nobody knows which is meant, whatever is asked of them.
+#[test]
+fn tags_that_differ_in_case_only() {
+    let mut keys = tenantry_policy::Context::new();
+    keys.set_unclear("aws:ResourceTag/Team", ["red", "blue"]);
+    for operator in [
+        "StringEquals",
+        "StringNotEquals",
+        "StringLikeIfExists",
+        "ForAnyValue:StringEquals",
+        "ForAnyValue:StringNotEquals",
+        "ForAllValues:StringLike",
+    ] {
+        for operand in ["red", "blue", "green", "*"] {
+            let condition = format!(r#""{operator}":{{"aws:ResourceTag/team":"{operand}"}}"#);
+            assert!(!applies_to(&keys, "Allow", &condition), "{condition}");
+            assert!(applies_to(&keys, "Deny", &condition), "{condition}");
+        }
+    }
+    assert!(applies_to(&keys, "Allow", r#""Null":{"aws:ResourceTag/team":"false"}"#));
+    assert!(!applies_to(&keys, "Deny", r#""Null":{"aws:ResourceTag/team":"true"}"#));
+    let named = r#""StringEquals":{"a:k":"${aws:ResourceTag/team, 'red'}"}"#;
+    keys.set("a:k", "red");
+    assert!(!applies_to(&keys, "Allow", named), "it is there, so no default stands in for it");
+}
+
+/// Whether a statement with this effect and condition applies.
+fn applies_to(keys: &tenantry_policy::Context, effect: &str, condition: &str) -> bool {
+    let all = if effect == "Deny" { format!("{},", crate::statement("Allow", "*", "*")) } else { String::new() };
+    let text = format!(r#"{all}{{"Effect":"{effect}","Action":"*","Resource":"*","Condition":{{{condition}}}}}"#);
+    let held = PolicySet::from([policy(PolicyKind::Identity, &text)]);
+    let layers = Layers { identity: &held, ..Layers::default() };
+    ask(&alice(), "s3:GetObject", crate::OBJECT, keys, &layers).allowed() == (effect == "Allow")
 }

@@ -1,6 +1,8 @@
 //! The order of the layers, what each does alone, and which one is named.
 
-use tenantry_policy::{Attached, Cause, Context, Layers, Outcome, PolicyKind, Principal, Request, ResourcePolicyMode, evaluate, explain};
+use tenantry_policy::{
+    Attached, Cause, Context, Layers, Outcome, PolicyKind, PolicySet, Principal, Request, ResourcePolicyMode, evaluate, explain,
+};
 
 use crate::{A, B, OBJECT, alice, ask, context, policy, session, statement};
 
@@ -20,14 +22,13 @@ fn of(kind: PolicyKind, word: char) -> Attached {
 /// Reads `i:a b:n s:d scp:a,n rcp:a vpce:a r:a`: layers of allow, nothing or deny; `-` is a level
 /// without policies, `ad` two policies in one place.
 fn decide(who: &Principal, owner: &str, spec: &str) -> (Outcome, Cause) {
-    let (mut identity, mut boundary, mut session, mut resource, mut endpoint) = (vec![], None, None, None, None);
+    let (mut identity, mut boundary, mut session, mut resource, mut endpoint) = (PolicySet::default(), None, None, None, None);
     let (mut scp, mut rcp) = (vec![], vec![]);
     for part in spec.split_whitespace() {
         let (place, words) = part.split_once(':').unwrap();
-        let all = |kind: PolicyKind, words: &str| -> Vec<Attached> {
-            words.chars().filter(|word| *word != '-').map(|word| of(kind, word)).collect()
-        };
-        let one = |kind: PolicyKind| all(kind, words).pop();
+        let all =
+            |kind: PolicyKind, words: &str| -> PolicySet { words.chars().filter(|word| *word != '-').map(|word| of(kind, word)).collect() };
+        let one = |kind: PolicyKind| all(kind, words).last().cloned();
         match place {
             "i" => identity = all(PolicyKind::Identity, words),
             "b" => boundary = one(PolicyKind::Boundary),
@@ -42,7 +43,7 @@ fn decide(who: &Principal, owner: &str, spec: &str) -> (Outcome, Cause) {
     let layers = Layers {
         identity: &identity,
         boundary: boundary.as_ref(),
-        session: session.as_deref(),
+        session: session.as_ref(),
         service_control: &scp,
         resource_control: &rcp,
         resource: resource.as_ref(),
@@ -138,7 +139,7 @@ fn order_and_causes() {
 
 #[test]
 fn an_unowned_resource_is_the_callers_own() {
-    let held = [of(PolicyKind::Identity, 'a')];
+    let held = PolicySet::from([of(PolicyKind::Identity, 'a')]);
     let who = session();
     let request =
         Request { action: "s3:ListAllMyBuckets", resource: "*", resource_account: None, principal: &who, context: &Context::new() };
@@ -147,7 +148,7 @@ fn an_unowned_resource_is_the_callers_own() {
 
 #[test]
 fn who_am_i_cannot_be_denied() {
-    let deny = [policy(PolicyKind::Identity, &statement("Deny", "*", "*"))];
+    let deny = PolicySet::from([policy(PolicyKind::Identity, &statement("Deny", "*", "*"))]);
     let layers = Layers { identity: &deny, ..Layers::default() };
     assert!(ask(&session(), "sts:GetCallerIdentity", "*", &context(""), &layers).allowed());
     assert!(!ask(&session(), "sts:GetSessionToken", "*", &context(""), &layers).allowed());
@@ -155,7 +156,7 @@ fn who_am_i_cannot_be_denied() {
 
 #[test]
 fn statements_without_a_principal_never_apply() {
-    let all = [policy(PolicyKind::Identity, &statement("Allow", "*", "*"))];
+    let all = PolicySet::from([policy(PolicyKind::Identity, &statement("Allow", "*", "*"))]);
     let open = policy(PolicyKind::Endpoint, &statement("Allow", "*", "*"));
     let layers = Layers { identity: &all, endpoint: Some(&open), ..Layers::default() };
     assert!(!ask(&session(), "s3:GetObject", OBJECT, &context(""), &layers).allowed());
@@ -172,8 +173,8 @@ fn trust() {
         ("the account and an identity policy", r#"{"AWS":"111111111111"}"#, true, true),
         ("an identity policy alone", r#"{"Service":"lambda.amazonaws.com"}"#, true, false),
     ];
-    let all = [policy(PolicyKind::Identity, &statement("Allow", "sts:*", "*"))];
-    let target = "arn:aws:iam::111111111111:role/T";
+    let all = PolicySet::from([policy(PolicyKind::Identity, &statement("Allow", "sts:*", "*"))]);
+    let (none, target) = (PolicySet::default(), "arn:aws:iam::111111111111:role/T");
     for (name, principal, identity, want) in cases {
         let trust = policy(
             PolicyKind::Trust,
@@ -182,7 +183,7 @@ fn trust() {
             ),
         );
         let layers = Layers {
-            identity: if identity { &all } else { &[] },
+            identity: if identity { &all } else { &none },
             resource: Some(&trust),
             resource_mode: ResourcePolicyMode::MustAllow,
             ..Layers::default()
@@ -197,14 +198,14 @@ fn trust() {
 
 #[test]
 fn an_explanation_names_the_near_miss() {
-    let held = [
+    let held = PolicySet::from([
         crate::named("far", PolicyKind::Identity, &statement("Allow", "s3:*", "arn:aws:s3:::other/*")),
         crate::named(
             "near",
             PolicyKind::Identity,
             r#"{"Effect":"Allow","Action":"kms:*","Resource":"*"},{"Sid":"Tagged","Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/Team":"${aws:PrincipalTag/Team}"}}}"#,
         ),
-    ];
+    ]);
     let who = session();
     let keys = context("aws:ResourceTag/team=blue; aws:PrincipalTag/team=red");
     let request = Request { action: "s3:GetObject", resource: OBJECT, resource_account: Some(A), principal: &who, context: &keys };
@@ -216,8 +217,15 @@ fn an_explanation_names_the_near_miss() {
         "policy": "near", "sid": "Tagged", "index": 1, "stage": "condition", "operator": "StringEquals",
         "key": "aws:ResourceTag/Team", "expected": ["${aws:PrincipalTag/Team}"], "actual": ["blue"],
     });
-    assert_eq!(layer["nearest"], want);
-    let told = explain(&request, &Layers { identity: &held[..1], ..Layers::default() });
+    for (member, value) in want.as_object().unwrap() {
+        assert_eq!(layer["nearest"][member], *value, "{member}");
+    }
+    assert_eq!(layer["nearest"]["resolved"], serde_json::json!(["red"]), "both values");
+    assert_eq!(layer["nearest"]["conditions"][0]["actual"], serde_json::json!(["blue"]));
+    assert_eq!((&layer["nearest"]["pointer"], &layer["nearest"]["position"]["line"]), (&"/Statement/1".into(), &1.into()));
+    assert_eq!(layer["misses"].as_array().unwrap().len(), 2, "all that come near: {layer}");
+    let first = PolicySet::from([held[0].clone()]);
+    let told = explain(&request, &Layers { identity: &first, ..Layers::default() });
     let json = serde_json::to_value(&told).unwrap();
     let layer = json["layers"].as_array().unwrap().iter().find(|layer| layer["layer"] == "identity").unwrap();
     assert_eq!((&layer["nearest"]["stage"], &layer["nearest"]["expected"][0]), (&"resource".into(), &"arn:aws:s3:::other/*".into()));
@@ -225,14 +233,14 @@ fn an_explanation_names_the_near_miss() {
 
 #[test]
 fn an_explanation_holds_the_statement() {
-    let held = [policy(
+    let held = PolicySet::from([policy(
         PolicyKind::Identity,
         r#"{"Effect":"Allow","Action":"*","Resource":"*"},{"Sid":"No","Effect":"Deny","Action":"s3:*","Resource":"*"}"#,
-    )];
+    )]);
     let who = session();
     let keys = context("");
     let request = Request { action: "s3:GetObject", resource: OBJECT, resource_account: Some(A), principal: &who, context: &keys };
-    let levels = [vec![of(PolicyKind::ServiceControl, 'a')], vec![of(PolicyKind::ServiceControl, 'n')]];
+    let levels = ['a', 'n'].map(|word| PolicySet::from([of(PolicyKind::ServiceControl, word)]));
     let told = serde_json::to_value(explain(&request, &Layers { identity: &held, service_control: &levels, ..Layers::default() })).unwrap();
     let layers = told["layers"].as_array().unwrap();
     let at = |name: &str, level: Option<u64>| {

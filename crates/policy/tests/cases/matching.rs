@@ -1,6 +1,6 @@
 //! Action, NotAction, Resource, NotResource, variables.
 
-use tenantry_policy::{Layers, Policy, PolicyKind};
+use tenantry_policy::{Layers, Policy, PolicyKind, PolicySet};
 
 use crate::{alice, ask, context, document, json, named, policy};
 
@@ -38,7 +38,7 @@ fn actions() {
             assert!(Policy::parse(&text, PolicyKind::Identity).is_err(), "{element}");
             continue;
         }
-        let held = [policy(PolicyKind::Identity, &crate::statement("Allow", element, "*"))];
+        let held = PolicySet::from([policy(PolicyKind::Identity, &crate::statement("Allow", element, "*"))]);
         let layers = Layers { identity: &held, ..Layers::default() };
         let keys = context("aws:username=alice");
         assert_eq!(ask(&alice(), action, crate::OBJECT, &keys, &layers).allowed(), want, "{element} ~ {action}");
@@ -81,7 +81,7 @@ fn resources() {
         ("arn:aws:s3", group, false),
         (r#"["arn:aws:s3:::c","arn:aws:s3:::b/k"]"#, bucket, true),
     ] {
-        let held = [policy(PolicyKind::Identity, &crate::statement("Allow", "*", element))];
+        let held = PolicySet::from([policy(PolicyKind::Identity, &crate::statement("Allow", "*", element))]);
         let layers = Layers { identity: &held, ..Layers::default() };
         assert_eq!(ask(&alice(), "s3:GetObject", resource, &context(""), &layers).allowed(), want, "{element} ~ {resource}");
     }
@@ -108,9 +108,9 @@ fn short_arns_elsewhere() {
         if !stored {
             continue;
         }
-        let (all, held) = ([policy(PolicyKind::Identity, &crate::statement("Allow", "*", "*"))], policy(kind, &statement));
-        let level = [vec![held.clone()]];
-        let one = [held.clone()];
+        let (all, held) = (PolicySet::from([policy(PolicyKind::Identity, &crate::statement("Allow", "*", "*"))]), policy(kind, &statement));
+        let level = [PolicySet::from([held.clone()])];
+        let one = PolicySet::from([held.clone()]);
         let layers = match kind {
             PolicyKind::Resource => Layers { resource: Some(&held), ..Layers::default() },
             PolicyKind::Endpoint => Layers { identity: &all, endpoint: Some(&held), ..Layers::default() },
@@ -155,7 +155,7 @@ fn negated_elements() {
         ),
     ];
     for (name, elements, action, resource, want) in cases {
-        let held = [policy(PolicyKind::Identity, &format!(r#"{{"Effect":"Allow",{elements}}}"#))];
+        let held = PolicySet::from([policy(PolicyKind::Identity, &format!(r#"{{"Effect":"Allow",{elements}}}"#))]);
         let layers = Layers { identity: &held, ..Layers::default() };
         assert_eq!(ask(&alice(), action, resource, &context("aws:username=alice"), &layers).allowed(), want, "{name}");
     }
@@ -209,7 +209,7 @@ fn variables_in_resources() {
         ),
     ];
     for (name, element, keys, resource, want) in cases {
-        let held = [policy(PolicyKind::Identity, &crate::statement("Allow", "*", &json(element)))];
+        let held = PolicySet::from([policy(PolicyKind::Identity, &crate::statement("Allow", "*", &json(element)))]);
         let layers = Layers { identity: &held, ..Layers::default() };
         assert_eq!(ask(&alice(), "s3:GetObject", resource, &context(keys), &layers).allowed(), want, "{name}");
     }
@@ -241,7 +241,7 @@ fn old_versions_have_no_variables() {
 fn the_deciding_statement_is_named() {
     let allow = r#"{"Effect":"Allow","Action":"kms:*","Resource":"*"},{"Sid":"Read","Effect":"Allow","Action":"s3:Get*","Resource":"*"}"#;
     let deny = r#"{"Effect":"Deny","Action":"s3:*","Resource":"arn:aws:s3:::secret/*"},{"Sid":"No","Effect":"Deny","Action":"*","Resource":"arn:aws:s3:::other/*"}"#;
-    let held = [named("first", PolicyKind::Identity, allow), named("second", PolicyKind::Identity, deny)];
+    let held = PolicySet::from([named("first", PolicyKind::Identity, allow), named("second", PolicyKind::Identity, deny)]);
     let layers = Layers { identity: &held, ..Layers::default() };
     let place = |resource: &str| {
         let decision = ask(&alice(), "s3:GetObject", resource, &context(""), &layers);

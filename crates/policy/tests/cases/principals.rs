@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use tenantry_policy::{Attached, Context, Layers, Policy, PolicyKind, Principal, PrincipalName, Request, ResourcePolicyMode, evaluate};
+use tenantry_policy::{
+    Attached, Context, Layers, Policy, PolicyKind, PolicySet, Principal, PrincipalName, Request, ResourcePolicyMode, evaluate,
+};
 
 use crate::{A, B, OBJECT, ROLE, USER, alice, policy, session, statement};
 
@@ -28,10 +30,10 @@ fn decide(who: &Principal, layers: &Layers) -> bool {
 fn reach(who: &Principal, element: &str, mode: ResourcePolicyMode) -> String {
     let held = resource("Allow", element);
     let nothing = policy(PolicyKind::Identity, &statement("Allow", "none:None", "*"));
-    let all = [policy(PolicyKind::Identity, &statement("Allow", "*", "*"))];
-    let closed = [nothing.clone()];
+    let all = PolicySet::from([policy(PolicyKind::Identity, &statement("Allow", "*", "*"))]);
+    let closed = PolicySet::from([nothing.clone()]);
     // A federated user needs a session policy to have anything from its user.
-    let session = (who.kind == tenantry_policy::PrincipalKind::FederatedUser).then_some(&all[..]);
+    let session = (who.kind == tenantry_policy::PrincipalKind::FederatedUser).then_some(&all);
     let base = Layers { resource: Some(&held), resource_mode: mode, session, ..Layers::default() };
     let probes = [base, Layers { boundary: Some(&nothing), ..base }, Layers { session: Some(&closed), ..base }];
     probes.iter().map(|layers| if decide(who, layers) { 'y' } else { 'n' }).collect()
@@ -82,7 +84,7 @@ fn several_statements() {
 
 #[test]
 fn must_allow() {
-    let all = [policy(PolicyKind::Identity, &statement("Allow", "*", "*"))];
+    let all = PolicySet::from([policy(PolicyKind::Identity, &statement("Allow", "*", "*"))]);
     for (name, who, element, want) in [
         ("identity alone is not enough", session(), r#""Principal":{"Service":"x.amazonaws.com"}"#, false),
         ("the account delegates", session(), r#""Principal":{"AWS":"arn:aws:iam::111111111111:root"}"#, true),
@@ -99,9 +101,9 @@ fn must_allow() {
 
 #[test]
 fn across_accounts() {
-    let all = [policy(PolicyKind::Identity, &statement("Allow", "*", "*"))];
+    let all = PolicySet::from([policy(PolicyKind::Identity, &statement("Allow", "*", "*"))]);
     let nothing = policy(PolicyKind::Identity, &statement("Allow", "none:None", "*"));
-    let closed = [nothing.clone()];
+    let closed = PolicySet::from([nothing.clone()]);
     let session_arn = r#""Principal":{"AWS":"arn:aws:sts::222222222222:assumed-role/R/S"}"#;
     for (name, who, element, identity, want) in [
         ("account and identity", stranger(), r#""Principal":{"AWS":"222222222222"}"#, true, true),
@@ -117,7 +119,8 @@ fn across_accounts() {
         ("root that nobody named", Principal::root(B), r#""Principal":{"AWS":"111111111111"}"#, false, false),
     ] {
         let held = resource("Allow", element);
-        let identity: &[Attached] = if identity { &all } else { &[] };
+        let none = PolicySet::default();
+        let identity = if identity { &all } else { &none };
         for mode in [ResourcePolicyMode::Normal, ResourcePolicyMode::MustAllow] {
             let layers = Layers { identity, resource: Some(&held), resource_mode: mode, ..Layers::default() };
             assert_eq!(decide(&who, &layers), want, "{name} {mode:?}");
@@ -150,7 +153,7 @@ fn callers_without_an_account() {
         let held = resource("Allow", element);
         assert_eq!(decide(&who, &Layers { resource: Some(&held), ..Layers::default() }), want, "{name}");
     }
-    let all = [policy(PolicyKind::Identity, &statement("Allow", "*", "*"))];
+    let all = PolicySet::from([policy(PolicyKind::Identity, &statement("Allow", "*", "*"))]);
     assert!(!decide(&Principal::anonymous(), &Layers { identity: &all, ..Layers::default() }), "nothing but a resource policy counts");
     let mut logs = Principal::service("logs.amazonaws.com");
     logs.service_names.push("logs.us-east-1.amazonaws.com".into());
@@ -233,4 +236,21 @@ fn a_namesake_is_somebody_else() {
     assert!(allowed(&session()));
     assert!(!allowed(&Principal::session(A, ROLE, "AROAR000000000077", "S")), "deleted and created again");
     assert!(allowed(&alice()), "a name that was not resolved goes on matching by arn");
+}
+
+/// A session is named by its role's name alone: bound to the role's id, it is not that of a namesake.
+#[test]
+fn sessions_of_a_role_made_again_are_strangers() {
+    let arn = "arn:aws:sts::111111111111:assumed-role/R/S";
+    let text = crate::document(&format!(r#"{{"Effect":"Allow","Principal":{{"AWS":"{arn}"}},"Action":"*","Resource":"*"}}"#));
+    let mut policy = Policy::parse(&text, PolicyKind::Resource).unwrap();
+    let again = Principal::session(A, ROLE, "AROAR000000000099", "S");
+    assert_eq!(again.arn, session().arn);
+    for (bound, who, want) in [(false, session(), true), (false, again.clone(), true), (true, session(), true), (true, again, false)] {
+        if bound {
+            policy.resolve_principals(&|name| (name == arn).then(|| "AROAR000000000001".to_owned()));
+        }
+        let held = Attached::inline("bucket", Arc::new(policy.clone()));
+        assert_eq!(decide(&who, &Layers { resource: Some(&held), ..Layers::default() }), want, "{bound} {:?}", who.unique_id);
+    }
 }

@@ -6,8 +6,8 @@ use tenantry_core::{Tag, Timestamp};
 
 use super::{Item, Pair, Series, State};
 use crate::{
-    Batch, CommitError, Event, Expect, Row, Work,
-    audit::link,
+    Batch, CommitError, Event, EventKey, Expect, Row, Work,
+    audit::{checkpoint, link, whole},
     batch::{Settle, Write},
 };
 
@@ -91,15 +91,36 @@ impl State {
             Write::Enqueue { queue, key, due } => self.enqueue(undo, (queue, key), due),
             Write::Cancel { queue, key } => swap(self, undo, |s| &mut s.work, (queue, key), None),
             Write::Settle { queue, key, token, how } => self.settle(undo, (queue, key), token, how)?,
-            Write::Event { time, json } => {
-                let (seq, previous) = self.head();
-                let hash = link(&previous, seq + 1, time, &json);
-                self.events.push(Event { seq: seq + 1, time, text: json, hash });
-                undo.push(Box::new(|state| {
-                    state.events.pop();
-                }));
-            }
+            Write::Event { time, json, keys } => self.event(undo, time, json, &keys),
+            Write::PruneEvents { time, through } => self.prune(undo, time, through)?,
         }
+        Ok(())
+    }
+
+    fn event(&mut self, undo: &mut Undo, time: Timestamp, json: String, keys: &[EventKey]) {
+        let (seq, previous) = self.head();
+        let hash = link(&previous, seq + 1, time, &json);
+        self.events.push(Event { seq: seq + 1, time, text: json, hash });
+        self.event_keys.extend(keys.iter().map(|key| (*key, time, seq + 1)));
+        undo.push(Box::new(move |state| {
+            state.events.pop();
+            state.event_keys.retain(|(_, _, of)| *of != seq + 1);
+        }));
+    }
+
+    fn prune(&mut self, undo: &mut Undo, time: Timestamp, through: u64) -> Result<(), CommitError> {
+        let through = through.min(self.head().0.saturating_sub(1));
+        if through <= self.base.0 {
+            return Ok(());
+        }
+        let count = self.events.iter().take_while(|event| event.seq <= through).count();
+        let hash = whole(self.base, &self.events[..count], through)?;
+        let before = (self.events.clone(), self.event_keys.clone(), self.base);
+        self.events.retain(|event| event.seq > through);
+        self.event_keys.retain(|(_, _, seq)| *seq > through);
+        self.base = (through, hash);
+        undo.push(Box::new(move |state| (state.events, state.event_keys, state.base) = before));
+        self.event(undo, time, checkpoint(through, &hash), &[]);
         Ok(())
     }
 

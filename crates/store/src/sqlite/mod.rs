@@ -18,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, atomic::Ordering},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -27,7 +27,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use writer::{Job, Signals};
 
 use crate::{
-    Batch, ByScope, CommitError, Entry, Event, Fut, Kind, List, Read, Row, SeriesRead, SeriesStats, Store, StoreError, Verified, Work,
+    Batch, ByScope, CommitError, Entry, Event, EventsBy, Fut, Kind, List, Read, Row, SeriesRead, SeriesStats, Store, StoreError, Verified,
+    Work,
 };
 
 /// What SQL answers.
@@ -182,14 +183,23 @@ fn private(path: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
+/// A process that has just been forked holds what its parent had locked until it executes its program: a server that follows
+/// another at once waits so long for that.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
 fn lock(path: &Path) -> Result<File, StoreError> {
     let file = private(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(StoreError::Unavailable(format!("another process has the store open (`{}` is locked): stop it first", path.display())))
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_PATIENCE => std::thread::sleep(Duration::from_millis(5)),
+            Err(TryLockError::WouldBlock) => {
+                let text = format!("another process has the store open (`{}` is locked): stop it first", path.display());
+                return Err(StoreError::Unavailable(text));
+            }
+            Err(TryLockError::Error(error)) => return Err(trouble("lock", path, error)),
         }
-        Err(TryLockError::Error(error)) => Err(trouble("lock", path, error)),
     }
 }
 
@@ -242,6 +252,9 @@ impl Store for Sqlite {
     }
     fn events(&self, after: Option<u64>, limit: usize, reverse: bool) -> Read<'_, Vec<Event>> {
         self.read(|sql| read::events(sql, after, limit, reverse))
+    }
+    fn events_by<'a>(&'a self, query: &'a EventsBy) -> Read<'a, Vec<Event>> {
+        self.read(|sql| read::events_by(sql, query))
     }
     fn verify_events(&self) -> Read<'_, Verified> {
         Box::pin(std::future::ready(self.with(read::verify_events)))

@@ -4,7 +4,9 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params, params_from
 use tenantry_core::{Scope, Secret, Tag, Timestamp};
 
 use super::{Sql, fault};
-use crate::{ByScope, Entry, Event, Kind, List, Row, SeriesOrder, SeriesRead, SeriesStats, StoreError, Verified, Work, audit::Checker};
+use crate::{
+    ByScope, Entry, Event, EventsBy, Kind, List, Row, SeriesOrder, SeriesRead, SeriesStats, StoreError, Verified, Work, audit::Checker,
+};
 
 const COLUMNS: &str = "account, region, id, parent, name, status, version, created, updated, body";
 
@@ -236,6 +238,21 @@ pub(super) fn events(sql: &Connection, after: Option<u64>, most: usize, reverse:
     sql.prepare_cached(text)?.query_map(params![after, limit(most)], event)?.collect()
 }
 
+pub(super) fn events_by(sql: &Connection, query: &EventsBy) -> Sql<Vec<Event>> {
+    // The join is crossed so that the key's index leads, in the order that is asked for.
+    let text = "SELECT e.seq, e.time, e.text, e.hash FROM event_key k CROSS JOIN event e ON e.seq = k.seq
+        WHERE k.key = ?1 AND k.time >= ?2 AND k.time <= ?3 AND (k.time, k.seq) < (?4, ?5) ORDER BY k.time DESC, k.seq DESC LIMIT ?6";
+    let until = query.until.map_or(i64::MAX, Timestamp::millis);
+    let (time, seq) = query.before.map_or((i64::MAX, i64::MAX), |(time, seq)| (time.millis(), i64::try_from(seq).unwrap_or(i64::MAX)));
+    let from = query.from.map_or(i64::MIN, Timestamp::millis);
+    sql.prepare_cached(text)?.query_map(params![query.key.0, from, until.min(time), time, seq, limit(query.limit)], event)?.collect()
+}
+
+/// The sequence number and hash of the last event that was pruned.
+pub(super) fn base(sql: &Connection) -> Sql<(u64, [u8; 32])> {
+    sql.prepare_cached("SELECT base_seq, base_hash FROM counter")?.query_row([], |r| Ok((natural(r, 0)?, hash(r, 1)?)))
+}
+
 /// The sequence number and hash that the last event must have.
 pub(super) fn head(sql: &Connection) -> Sql<(u64, [u8; 32])> {
     sql.prepare_cached("SELECT event_seq, event_hash FROM counter")?.query_row([], |r| Ok((natural(r, 0)?, hash(r, 1)?)))
@@ -243,7 +260,7 @@ pub(super) fn head(sql: &Connection) -> Sql<(u64, [u8; 32])> {
 
 pub(super) fn verify_events(sql: &mut Connection) -> Result<Verified, StoreError> {
     let view = sql.transaction().map_err(fault)?;
-    let mut checker = Checker::new();
+    let mut checker = Checker::new(base(&view).map_err(fault)?);
     {
         let mut statement = view.prepare_cached("SELECT seq, time, text, hash FROM event ORDER BY seq").map_err(fault)?;
         let mut rows = statement.query([]).map_err(fault)?;

@@ -34,6 +34,11 @@ CREATE INDEX work_ready ON work (queue, coalesce(leased_until, due), key);
 CREATE TABLE event (seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, text TEXT NOT NULL, hash BLOB NOT NULL) STRICT;
 CREATE TABLE counter (one INTEGER PRIMARY KEY CHECK (one = 1), token INTEGER NOT NULL, event_seq INTEGER NOT NULL, event_hash BLOB NOT NULL) STRICT;
 INSERT INTO counter VALUES (1, 0, 0, zeroblob(32));
+", "
+ALTER TABLE event ADD COLUMN keys BLOB NOT NULL DEFAULT x'';
+CREATE TABLE event_key (key INTEGER NOT NULL, time INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (key, time, seq)) STRICT, WITHOUT ROWID;
+ALTER TABLE counter ADD COLUMN base_seq INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE counter ADD COLUMN base_hash BLOB NOT NULL DEFAULT x'0000000000000000000000000000000000000000000000000000000000000000';
 "];
 
 /// Brings the file to the present version. A file of a newer version, or of another program, is refused.

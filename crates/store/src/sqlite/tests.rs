@@ -78,7 +78,7 @@ async fn tampering_with_events_is_found() {
         ("DELETE FROM event WHERE seq = 1", Some(1)),
         ("DELETE FROM event WHERE seq = 4", Some(4)),
         ("UPDATE event SET hash = x'00' WHERE seq = 2", Some(2)),
-        ("INSERT INTO event SELECT 5, time, text, hash FROM event WHERE seq = 4", Some(5)),
+        ("INSERT INTO event SELECT 5, time, text, hash, keys FROM event WHERE seq = 4", Some(5)),
         ("", None),
     ] {
         let dir = Dir::new();
@@ -87,6 +87,39 @@ async fn tampering_with_events_is_found() {
         tamper(&dir, sql);
         assert_eq!(store.verify_events().await.unwrap().broken, broken, "{sql}");
     }
+}
+
+#[tokio::test]
+async fn tampering_is_found_after_pruning_too() {
+    for (sql, broken) in [
+        ("DELETE FROM event WHERE seq = 3", Some(3)),
+        (
+            "UPDATE counter SET (base_seq, base_hash) = (SELECT seq, hash FROM event WHERE seq = 3); DELETE FROM event WHERE seq <= 3",
+            Some(3),
+        ),
+        ("UPDATE counter SET base_hash = zeroblob(32)", Some(3)),
+        ("UPDATE counter SET base_seq = 0, base_hash = zeroblob(32)", Some(1)),
+        ("DELETE FROM event WHERE seq = 5", Some(5)),
+        ("", None),
+    ] {
+        let dir = Dir::new();
+        let store = Sqlite::open(&dir.0).unwrap();
+        commit(&store, |b| (1..=4).for_each(|n| done(b.event(at(n), &json!({ "n": n }))))).await.unwrap();
+        commit(&store, |b| done(b.prune_events(at(9), 2))).await.unwrap();
+        tamper(&dir, sql);
+        assert_eq!(store.verify_events().await.unwrap().broken, broken, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_broken_is_not_pruned() {
+    let dir = Dir::new();
+    let store = Sqlite::open(&dir.0).unwrap();
+    commit(&store, |b| (1..=4).for_each(|n| done(b.event(at(n), &json!({ "n": n }))))).await.unwrap();
+    tamper(&dir, "UPDATE event SET text = '{}' WHERE seq = 2");
+    let refused = commit(&store, |b| done(b.prune_events(at(9), 3))).await;
+    assert!(matches!(refused, Err(CommitError::Store(StoreError::Corrupt(_)))), "{refused:?}");
+    assert_eq!(store.verify_events().await.unwrap().broken, Some(2));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use tenantry_core::{Scope, Tag, Timestamp};
 use super::{Sql, fault, read};
 use crate::{
     Batch, CommitError, Expect, Kind, Row, Work,
-    audit::link,
+    audit::{EventKey, checkpoint, link, whole},
     batch::{Settle, Write},
 };
 
@@ -22,10 +22,18 @@ fn signed(number: u64) -> i64 {
 }
 
 pub(super) fn apply(sql: &Connection, batch: Batch) -> Done {
-    batch.writes.into_iter().try_for_each(|write| one(sql, write))
+    let mut chain = None;
+    batch.writes.into_iter().try_for_each(|write| one(sql, write, &mut chain))?;
+    match chain {
+        Some((seq, hash)) => run(sql, "UPDATE counter SET event_seq = ?1, event_hash = ?2", params![signed(seq), hash]),
+        None => Ok(()),
+    }
 }
 
-fn one(sql: &Connection, write: Write) -> Done {
+/// The last event and its hash, where the batch has added some: stored once, at its end.
+type Chain = Option<(u64, [u8; 32])>;
+
+fn one(sql: &Connection, write: Write, chain: &mut Chain) -> Done {
     match write {
         Write::Put { row, expect } => put(sql, &row, expect),
         Write::Delete { kind, scope, id, expect } => {
@@ -56,7 +64,8 @@ fn one(sql: &Connection, write: Write) -> Done {
         Write::Enqueue { queue, key, due } => enqueue(sql, &queue, &key, due),
         Write::Cancel { queue, key } => run(sql, "DELETE FROM work WHERE queue = ?1 AND key = ?2", [queue, key]),
         Write::Settle { queue, key, token, how } => settle(sql, queue, key, token, how),
-        Write::Event { time, json } => event(sql, time, &json).map_err(failed),
+        Write::Event { time, json, keys } => event(sql, chain, time, &json, &keys).map_err(failed),
+        Write::PruneEvents { time, through } => prune(sql, chain, time, through),
     }
 }
 
@@ -176,16 +185,51 @@ fn settle(sql: &Connection, queue: String, key: String, token: u64, how: Settle)
     run(sql, text, params![queue, key, due, attempts])
 }
 
-fn event(sql: &Connection, time: Timestamp, json: &str) -> Sql<()> {
-    let (last, previous) = read::head(sql)?;
+fn event(sql: &Connection, chain: &mut Chain, time: Timestamp, json: &str, keys: &[EventKey]) -> Sql<()> {
+    let (last, previous) = head(sql, chain)?;
     let (seq, hash) = (last + 1, link(&previous, last + 1, time, json));
-    sql.prepare_cached("INSERT INTO event (seq, time, text, hash) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
-        signed(seq),
-        time.millis(),
-        json,
-        hash
-    ])?;
-    sql.prepare_cached("UPDATE counter SET event_seq = ?1, event_hash = ?2")?.execute(params![signed(seq), hash])?;
+    let packed: Vec<u8> = keys.iter().flat_map(|key| key.0.to_be_bytes()).collect();
+    let text = "INSERT INTO event (seq, time, text, hash, keys) VALUES (?1, ?2, ?3, ?4, ?5)";
+    sql.prepare_cached(text)?.execute(params![signed(seq), time.millis(), json, hash, packed])?;
+    for key in keys {
+        let text = "INSERT OR IGNORE INTO event_key (key, time, seq) VALUES (?1, ?2, ?3)";
+        sql.prepare_cached(text)?.execute(params![key.0, time.millis(), signed(seq)])?;
+    }
+    *chain = Some((seq, hash));
+    Ok(())
+}
+
+fn head(sql: &Connection, chain: &Chain) -> Sql<(u64, [u8; 32])> {
+    match chain {
+        Some(head) => Ok(*head),
+        None => read::head(sql),
+    }
+}
+
+fn prune(sql: &Connection, chain: &mut Chain, time: Timestamp, through: u64) -> Done {
+    let (first, last) = (read::base(sql).map_err(failed)?.0, head(sql, chain).map_err(failed)?.0);
+    let through = through.min(last.saturating_sub(1));
+    if through <= first {
+        return Ok(());
+    }
+    let events = read::events(sql, Some(first), usize::try_from(through - first).unwrap_or(usize::MAX), false).map_err(failed)?;
+    let hash = whole(read::base(sql).map_err(failed)?, &events, through)?;
+    forget_keys(sql, through).map_err(failed)?;
+    run(sql, "DELETE FROM event WHERE seq <= ?1", [signed(through)])?;
+    run(sql, "UPDATE counter SET base_seq = ?1, base_hash = ?2", params![signed(through), hash])?;
+    event(sql, chain, time, &checkpoint(through, &hash), &[]).map_err(failed)
+}
+
+fn forget_keys(sql: &Connection, through: u64) -> Sql<()> {
+    let mut read = sql.prepare_cached("SELECT seq, time, keys FROM event WHERE seq <= ?1")?;
+    let mut forget = sql.prepare_cached("DELETE FROM event_key WHERE key = ?1 AND time = ?2 AND seq = ?3")?;
+    let mut rows = read.query([signed(through)])?;
+    while let Some(row) = rows.next()? {
+        let (seq, time, packed): (i64, i64, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        for key in packed.as_chunks::<8>().0 {
+            forget.execute(params![i64::from_be_bytes(*key), time, seq])?;
+        }
+    }
     Ok(())
 }
 

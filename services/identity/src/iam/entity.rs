@@ -293,6 +293,11 @@ pub(crate) async fn resolve<E: Entity>(cx: &Cx, action: &'static str, input: &En
     Ok(on::<E>(cx, action, &input.entity).await?.into())
 }
 
+/// Operations on one holder of policies by its name, where the reference has the boundary in force as a key.
+pub(crate) async fn resolve_held<E: Holder>(cx: &Cx, action: &'static str, input: &EntityInput) -> Result<Checks> {
+    Ok(on_holder::<E>(cx, action, &input.entity).await?.into())
+}
+
 /// What lists of entities take.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

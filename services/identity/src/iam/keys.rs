@@ -1,7 +1,7 @@
 //! Access keys of users: Create, Update, Delete, List, and when one was last used.
 //!
-//! The secret is answered once, by CreateAccessKey; no other operation reads it. Uses of keys are not
-//! recorded, so GetAccessKeyLastUsed answers AWS's `N/A` for all keys: it does not claim a time.
+//! The secret is answered once, by CreateAccessKey; no other operation reads it. A key that was never used
+//! has AWS's `N/A` for a service and a region, and no time.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -14,7 +14,7 @@ use tenantry_store::{Batch, CommitError, Expect, Row};
 
 use super::{
     entity::{self, row_id},
-    error, quota,
+    error, last_used, quota,
     users::{OwnInput, keys_of, meant, resolve_own},
 };
 use crate::operation::operation;
@@ -112,6 +112,7 @@ async fn delete(cx: &Cx, permit: Permit<DeleteAccessKey>, input: KeyInput) -> Re
     batch.delete(kind::ACCESS_KEY, &scope, key.id.clone(), Expect::Version(row.version));
     batch.release_unique(directory::ACCESS_KEY_NAMES, key.id.clone());
     batch.delete_secret(directory::secret_id(&key.id));
+    last_used::forget_key(&mut batch, &scope, &key.id);
     cx.commit(batch).await.map_err(error::lost)?;
     Ok(Reply::empty())
 }
@@ -162,17 +163,21 @@ async fn resolve_last_used(cx: &Cx, action: &'static str, input: &LastUsedInput)
     .into())
 }
 
-async fn last_used(cx: &Cx, permit: Permit<GetAccessKeyLastUsed>, input: LastUsedInput) -> Result<Reply> {
+async fn used(cx: &Cx, permit: Permit<GetAccessKeyLastUsed>, input: LastUsedInput) -> Result<Reply> {
     let missing = || error::no_such_entity(format!("The Access Key with id {} cannot be found.", input.access_key_id));
     let user = owner(cx, permit.account(), &input.access_key_id).await?.ok_or_else(missing)?;
-    Ok(json!({ "UserName": user.name, "AccessKeyLastUsed": { "ServiceName": "N/A", "Region": "N/A" } }).into())
+    let shown = match last_used::key(cx, &permit.global(), &input.access_key_id).await? {
+        Some(used) => json!({ "LastUsedDate": used.time, "ServiceName": used.service, "Region": used.region }),
+        None => json!({ "ServiceName": "N/A", "Region": "N/A" }),
+    };
+    Ok(json!({ "UserName": user.name, "AccessKeyLastUsed": shown }).into())
 }
 
 operation!("iam", CreateAccessKey, ["user"], OwnInput, resolve, create);
 operation!("iam", UpdateAccessKey, ["user"], KeyInput, resolve_key, update);
 operation!("iam", DeleteAccessKey, ["user"], KeyInput, resolve_key, delete);
 operation!("iam", ListAccessKeys, ["user"], ListInput, resolve_list, list);
-operation!("iam", GetAccessKeyLastUsed, ["user"], LastUsedInput, resolve_last_used, last_used);
+operation!("iam", GetAccessKeyLastUsed, ["user"], LastUsedInput, resolve_last_used, used);
 
 pub(super) const TABLE: &[OperationRow] = &[
     OperationRow::of::<CreateAccessKey>(),

@@ -328,7 +328,7 @@ pub(crate) fn used(usage: &Usage) -> HashSet<&str> {
     usage.attached.keys().chain(usage.boundaries.keys()).map(String::as_str).collect()
 }
 
-operation!("iam", CreatePolicy, ["policy"], CreateInput, resolve_create, create);
+operation!("iam", CreatePolicy, ["policy"] + ["aws:RequestTag/${TagKey}", "aws:TagKeys"] and ["iam:TagPolicy"], CreateInput, resolve_create, create);
 operation!("iam", GetPolicy, ["policy"], PolicyInput, resolve, get);
 operation!("iam", DeletePolicy, ["policy"], PolicyInput, resolve, delete);
 operation!("iam", ListPolicies, ["*"], ListInput, resolve_list, list);

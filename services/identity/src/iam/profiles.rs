@@ -162,12 +162,12 @@ async fn remove_role(cx: &Cx, permit: Permit<RemoveRoleFromInstanceProfile>, inp
     Ok(Reply::empty())
 }
 
-operation!("iam", CreateInstanceProfile, ["instance-profile"], CreateInput, resolve_create, create);
+operation!("iam", CreateInstanceProfile, ["instance-profile"] + ["aws:RequestTag/${TagKey}", "aws:TagKeys"] and ["iam:TagInstanceProfile"], CreateInput, resolve_create, create);
 operation!("iam", GetInstanceProfile, ["instance-profile"], EntityInput, entity::resolve::<Profile>, get);
 operation!("iam", DeleteInstanceProfile, ["instance-profile"], EntityInput, entity::resolve::<Profile>, delete);
 operation!("iam", ListInstanceProfiles, ["*"], ListInput, entity::resolve_list::<Profile>, list);
 operation!("iam", ListInstanceProfilesForRole, ["role"], EntityInput, entity::resolve::<Role>, list_for_role);
-operation!("iam", AddRoleToInstanceProfile, ["instance-profile"], RoleInput, resolve_add, add_role);
+operation!("iam", AddRoleToInstanceProfile, ["instance-profile"] + [] and ["iam:PassRole"], RoleInput, resolve_add, add_role);
 operation!("iam", RemoveRoleFromInstanceProfile, ["instance-profile"], RoleInput, resolve_role, remove_role);
 
 pub(super) const TABLE: &[OperationRow] = &[

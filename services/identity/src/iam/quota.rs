@@ -20,6 +20,14 @@ pub(crate) const TAGS: usize = 50;
 pub(crate) const ACCESS_KEYS: usize = 2;
 /// Groups of a user.
 pub(crate) const GROUPS_PER_USER: usize = 10;
+/// MFA devices of a user.
+pub(crate) const MFA_DEVICES: usize = 8;
+/// SSH public keys of a user.
+pub(crate) const SSH_KEYS: usize = 5;
+/// Signing certificates of a user.
+pub(crate) const SIGNING_CERTIFICATES: usize = 2;
+/// Credentials of a user for one service.
+pub(crate) const SERVICE_CREDENTIALS: usize = 2;
 /// Users of an account.
 pub(crate) const USERS: usize = 5000;
 /// Groups of an account.

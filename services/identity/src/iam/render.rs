@@ -1,13 +1,13 @@
 //! Documents of the directory as members of IAM's answers.
 
 use serde_json::{Value, json};
-use tenantry_core::{Result, Tag};
+use tenantry_core::{Result, Scope, Tag};
 use tenantry_kernel::{
     Cx,
     directory::{Group, ManagedPolicy, PolicyVersion, Role, User},
 };
 
-use super::{document::encoded, profiles::Profile, trust};
+use super::{document::encoded, last_used, profiles::Profile, trust};
 
 /// How much of a user or role is shown: lists leave out boundary, tags and last use.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,10 +56,7 @@ pub(crate) async fn role(cx: &Cx, role: &Role, detail: Detail) -> Result<Value> 
     if detail == Detail::Full {
         boundary(&mut value, role.boundary.as_ref());
         tags(&mut value, &role.tags);
-        // Where nothing is recorded nothing is said: an empty member would mean "never used".
-        if let Some((when, region)) = &role.last_used {
-            value["RoleLastUsed"] = json!({ "LastUsedDate": when, "Region": region });
-        }
+        value["RoleLastUsed"] = last_used::role(cx, &Scope::global(role.arn.account()), &role.id).await?;
     }
     Ok(value)
 }

@@ -11,7 +11,7 @@ use tenantry_store::{Batch, CommitError, Expect};
 
 use super::{
     entity::{self, Entity, EntityInput, ListInput, arn_of, row_id},
-    error, policies,
+    error, last_used, policies,
     render::{self, Detail},
     tags, trust,
 };
@@ -100,7 +100,7 @@ pub(crate) struct UpdateInput {
 }
 
 async fn resolve_update(cx: &Cx, action: &'static str, input: &UpdateInput) -> Result<Checks> {
-    Ok(entity::on::<Role>(cx, action, &input.role_name).await?.into())
+    Ok(entity::on_holder::<Role>(cx, action, &input.role_name).await?.into())
 }
 
 async fn change(cx: &Cx, scope: &tenantry_core::Scope, input: &UpdateInput) -> Result<Role> {
@@ -135,7 +135,7 @@ pub(crate) struct TrustInput {
 }
 
 async fn resolve_trust(cx: &Cx, action: &'static str, input: &TrustInput) -> Result<Checks> {
-    Ok(entity::on::<Role>(cx, action, &input.role_name).await?.into())
+    Ok(entity::on_holder::<Role>(cx, action, &input.role_name).await?.into())
 }
 
 async fn update_trust(cx: &Cx, permit: Permit<UpdateAssumeRolePolicy>, input: TrustInput) -> Result<Reply> {
@@ -169,6 +169,7 @@ pub(crate) async fn remove(cx: &Cx, scope: &tenantry_core::Scope, name: &str, li
         batch.delete(kind::ROLE, scope, row.id.clone(), Expect::Version(row.version));
         batch.require_none(kind::PROFILE, scope, row.id);
         batch.set_tags(role.arn.as_str(), Vec::new());
+        last_used::forget_principal(cx, &mut batch, scope, &role.id).await?;
         match cx.commit(batch).await {
             Ok(()) => return Ok(()),
             Err(CommitError::NotEmpty { .. }) => {
@@ -195,12 +196,12 @@ async fn list(cx: &Cx, permit: Permit<ListRoles>, input: ListInput) -> Result<Re
     entity::answer("Roles", items, input.marker.as_deref(), input.max_items)
 }
 
-operation!("iam", CreateRole, ["role"] + ["iam:PermissionsBoundary"], CreateInput, resolve_create, create);
-operation!("iam", GetRole, ["role"], EntityInput, entity::resolve::<Role>, get);
-operation!("iam", UpdateRole, ["role"], UpdateInput, resolve_update, update);
-operation!("iam", UpdateRoleDescription, ["role"], UpdateInput, resolve_update, update_description);
-operation!("iam", UpdateAssumeRolePolicy, ["role"], TrustInput, resolve_trust, update_trust);
-operation!("iam", DeleteRole, ["role"], EntityInput, entity::resolve::<Role>, delete);
+operation!("iam", CreateRole, ["role"] + ["iam:PermissionsBoundary", "aws:RequestTag/${TagKey}", "aws:TagKeys"] and ["iam:TagRole"], CreateInput, resolve_create, create);
+operation!("iam", GetRole, ["role"] + ["iam:PermissionsBoundary"], EntityInput, entity::resolve_held::<Role>, get);
+operation!("iam", UpdateRole, ["role"] + ["iam:PermissionsBoundary"], UpdateInput, resolve_update, update);
+operation!("iam", UpdateRoleDescription, ["role"] + ["iam:PermissionsBoundary"], UpdateInput, resolve_update, update_description);
+operation!("iam", UpdateAssumeRolePolicy, ["role"] + ["iam:PermissionsBoundary"], TrustInput, resolve_trust, update_trust);
+operation!("iam", DeleteRole, ["role"] + ["iam:PermissionsBoundary"], EntityInput, entity::resolve_held::<Role>, delete);
 operation!("iam", ListRoles, ["*"], ListInput, entity::resolve_list::<Role>, list);
 
 pub(super) const TABLE: &[OperationRow] = &[

@@ -11,7 +11,7 @@ use tenantry_store::{Batch, ByScope, CommitError, Expect, Kind, List, Row};
 
 use super::{
     entity::{self, Entity},
-    error,
+    error, mfa,
     policies::Usage,
     profiles::Profile,
     quota,
@@ -35,6 +35,11 @@ async fn resolve_alias(_: &Cx, action: &'static str, _: &AliasInput) -> Result<C
 
 async fn aliases(cx: &Cx, scope: &Scope) -> Result<Vec<Row>> {
     Ok(cx.kernel.store().list(&List::of(ALIAS, scope)).await?)
+}
+
+/// The account's alias, or else its id.
+pub(crate) async fn shown_name(cx: &Cx, scope: &Scope) -> Result<String> {
+    Ok(aliases(cx, scope).await?.into_iter().next().map_or_else(|| scope.account.to_string(), |row| row.id))
 }
 
 async fn create_alias(cx: &Cx, permit: Permit<CreateAccountAlias>, input: AliasInput) -> Result<Reply> {
@@ -100,6 +105,7 @@ async fn count<E: Entity>(cx: &Cx, scope: &Scope) -> Result<u64> {
 async fn summary(cx: &Cx, permit: Permit<GetAccountSummary>, _: SummaryInput) -> Result<Reply> {
     let scope = permit.global();
     let policies = entity::all::<ManagedPolicy>(cx, &scope).await?;
+    let (devices, in_use_devices) = mfa::count(cx, &scope).await?;
     // Counted by use: AWS's policies that are attached occur in this number too.
     let in_use: u32 = Usage::of(cx, &scope).await?.attached.values().sum();
     Ok(json!({ "SummaryMap": {
@@ -114,9 +120,9 @@ async fn summary(cx: &Cx, permit: Permit<GetAccountSummary>, _: SummaryInput) ->
         "RolePolicySizeQuota": quota::ROLE_INLINE, "AssumeRolePolicySizeQuota": quota::TRUST_POLICY,
         "AttachedPoliciesPerUserQuota": quota::ATTACHED, "AttachedPoliciesPerGroupQuota": quota::ATTACHED,
         "AttachedPoliciesPerRoleQuota": quota::ATTACHED, "GroupsPerUserQuota": quota::GROUPS_PER_USER,
-        "AccessKeysPerUserQuota": quota::ACCESS_KEYS, "AccountAccessKeysPresent": 0, "AccountMFAEnabled": 0,
-        "AccountSigningCertificatesPresent": 0, "MFADevices": 0, "MFADevicesInUse": 0, "Providers": 0,
-        "ServerCertificates": 0, "ServerCertificatesQuota": 20, "SigningCertificatesPerUserQuota": 2,
+        "AccessKeysPerUserQuota": quota::ACCESS_KEYS, "AccountAccessKeysPresent": 0, "AccountMFAEnabled": 0, "AccountPasswordPresent": 0,
+        "AccountSigningCertificatesPresent": 0, "MFADevices": devices, "MFADevicesInUse": in_use_devices, "Providers": 0,
+        "ServerCertificates": 0, "ServerCertificatesQuota": 20, "SigningCertificatesPerUserQuota": quota::SIGNING_CERTIFICATES,
         "GlobalEndpointTokenVersion": 1,
     } })
     .into())

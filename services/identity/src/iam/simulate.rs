@@ -14,7 +14,8 @@ use tenantry_kernel::{
     directory::{Group, Role, User},
 };
 use tenantry_policy::{
-    Attached, Attachment, Cause, Context, Decision, Explanation, Layers, Outcome, Policy, PolicyKind, Principal, Request, Verdict,
+    Attached, Attachment, Cause, Context, Decision, Explanation, LayerOutcome, Layers, Outcome, Policy, PolicyKind, PolicySet, Principal,
+    Request, Verdict,
 };
 
 use super::{entity, error};
@@ -52,7 +53,7 @@ pub(crate) struct Input {
     #[serde(default)]
     ordered_organization_policy_input_list: Vec<Level>,
     #[serde(default)]
-    policy_exclusion_list: Vec<Value>,
+    policy_exclusion_list: Vec<Exclusion>,
     action_names: Vec<String>,
     #[serde(default)]
     resource_arns: Vec<String>,
@@ -65,12 +66,21 @@ pub(crate) struct Input {
     max_items: Option<usize>,
 }
 
+/// A policy that is to be left out ("PolicyIdentifier", IAM API).
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Exclusion {
+    policy_type: Option<String>,
+    policy_arn: Option<String>,
+    inline_policy_identifier: Option<Value>,
+}
+
 /// Everything that is judged.
 struct Simulation {
     principal: Principal,
-    identity: Vec<Attached>,
+    identity: PolicySet,
     boundary: Option<Attached>,
-    service_control: Vec<Vec<Attached>>,
+    service_control: Vec<PolicySet>,
     resource: Option<Attached>,
     owner: Option<String>,
     context: Context,
@@ -112,7 +122,7 @@ impl Simulation {
         for (level, policies) in input.ordered_organization_policy_input_list.iter().enumerate() {
             let name = format!("OrderedOrganizationPolicyInputList.{}", level + 1);
             let policies = policies.service_control_policy_input_list.iter().map(|text| parse(text, PolicyKind::ServiceControl, &name));
-            service_control.push(policies.collect::<Result<Vec<_>>>()?);
+            service_control.push(policies.collect::<Result<PolicySet>>()?);
         }
         let resource = input.resource_policy.as_deref().map(|text| parse(text, PolicyKind::Resource, "ResourcePolicy")).transpose()?;
         if resource.is_some() && input.caller_arn.is_none() && input.policy_source_arn.is_none() {
@@ -129,7 +139,12 @@ impl Simulation {
                 (_, many) => _ = context.set_list(&entry.context_key_name, many.iter().map(String::as_str)),
             }
         }
-        Ok(Self { principal, identity, boundary, service_control, resource, owner, context })
+        Ok(Self { principal, identity: identity.into(), boundary, service_control, resource, owner, context })
+    }
+
+    /// The entity's own policies beside those that the call gives.
+    fn add(&mut self, policies: impl IntoIterator<Item = Attached>) {
+        self.identity = self.identity.iter().cloned().chain(policies).collect();
     }
 
     fn run(&self, input: &Input) -> Result<Reply> {
@@ -168,9 +183,22 @@ impl Simulation {
             "EvalActionName": action,
             "EvalResourceName": resource,
             "EvalDecision": word(decision),
-            "MatchedStatements": matched(decision),
+            "MatchedStatements": self.matched(&explanation),
             "MissingContextValues": missing,
         });
+        let crosses = owner.as_ref().is_some_and(|owner| *owner != self.principal.account);
+        if crosses && self.resource.is_some() && passes(&explanation, Cause::ServiceControl) {
+            // "Populated for only cross-account simulations."
+            let says = |cause: Cause| {
+                let verdict = explanation.layers.iter().find(|layer| layer.layer == cause).map(|layer| layer.verdict);
+                match verdict {
+                    Some(Verdict::Allow) => "allowed",
+                    Some(Verdict::ExplicitDeny) => "explicitDeny",
+                    _ => "implicitDeny",
+                }
+            };
+            result["EvalDecisionDetails"] = json!({ "IAM Policy": says(Cause::Identity), "Resource Policy": says(Cause::Resource) });
+        }
         if self.boundary.is_some() {
             result["PermissionsBoundaryDecisionDetail"] = json!({ "AllowedByPermissionsBoundary": passes(&explanation, Cause::Boundary) });
         }
@@ -178,6 +206,38 @@ impl Simulation {
             result["OrganizationsDecisionDetail"] = json!({ "AllowedByOrganizations": passes(&explanation, Cause::ServiceControl) });
         }
         result
+    }
+
+    /// The statements that made the result what it is: denies, or for an allowed action what allows.
+    fn matched(&self, explanation: &Explanation) -> Vec<Value> {
+        let wanted = match explanation.decision.outcome {
+            Outcome::Allow => Verdict::Allow,
+            Outcome::ExplicitDeny => Verdict::ExplicitDeny,
+            Outcome::ImplicitDeny => return Vec::new(),
+        };
+        let granting = |layer: Cause| matches!(layer, Cause::Identity | Cause::Resource | Cause::Trust);
+        let layers =
+            explanation.layers.iter().filter(|layer| layer.verdict == wanted && (wanted == Verdict::ExplicitDeny || granting(layer.layer)));
+        layers.filter_map(|layer| self.statement(layer)).collect()
+    }
+
+    fn statement(&self, layer: &LayerOutcome) -> Option<Value> {
+        let (id, index, attachment) = (layer.policy.as_deref()?, layer.index?, layer.attachment?);
+        let kind = match (layer.layer, attachment) {
+            (Cause::Resource | Cause::Trust, _) => "resource",
+            (_, Attachment::Managed) if id.starts_with("arn:aws:iam::aws:") => "aws-managed",
+            (_, Attachment::Managed) => "user-managed",
+            (_, Attachment::Group) => "group",
+            (_, Attachment::Inline) => "none",
+        };
+        let mut told = json!({ "SourcePolicyId": id, "SourcePolicyType": kind });
+        let all = self.identity.iter().chain(&self.boundary).chain(&self.resource).chain(self.service_control.iter().flatten());
+        let of = all.filter(|attached| *attached.id == *id).find_map(|attached| attached.policy.statement_positions(index));
+        if let Some((start, end)) = of {
+            told["StartPosition"] = json!({ "Line": start.line, "Column": start.column });
+            told["EndPosition"] = json!({ "Line": end.line, "Column": end.column });
+        }
+        Some(told)
     }
 
     /// Condition keys that some policy asks for and that were not given.
@@ -211,20 +271,12 @@ fn word(decision: &Decision) -> &'static str {
     }
 }
 
-fn matched(decision: &Decision) -> Value {
-    let Some(statement) = &decision.statement else { return json!([]) };
-    let kind = match (decision.cause, statement.attachment) {
-        (Cause::Resource | Cause::Trust, _) => "resource",
-        (_, Attachment::Managed) if statement.policy.starts_with("arn:aws:iam::aws:") => "aws-managed",
-        (_, Attachment::Managed) => "user-managed",
-        (_, Attachment::Group) => "group",
-        (_, Attachment::Inline) => "none",
-    };
-    json!([{ "SourcePolicyId": &*statement.policy, "SourcePolicyType": kind }])
-}
-
 fn passes(explanation: &Explanation, layer: Cause) -> bool {
-    explanation.layers.iter().filter(|outcome| outcome.layer == layer).all(|outcome| outcome.verdict == Verdict::Allow)
+    explanation
+        .layers
+        .iter()
+        .filter(|outcome| outcome.layer == layer)
+        .all(|outcome| matches!(outcome.verdict, Verdict::Allow | Verdict::NotApplicable))
 }
 
 async fn resolve_custom(_: &Cx, action: &'static str, _: &Input) -> Result<Checks> {
@@ -250,9 +302,8 @@ async fn resolve_principal(_: &Cx, action: &'static str, input: &Input) -> Resul
 }
 
 async fn principal(cx: &Cx, permit: Permit<SimulatePrincipalPolicy>, input: Input) -> Result<Reply> {
-    if !input.policy_exclusion_list.is_empty() {
-        return Err(error::invalid_input("PolicyExclusionList is not supported by this instance: leave it out."));
-    }
+    let excluded: Result<Vec<Excluded>> = input.policy_exclusion_list.iter().map(Excluded::new).collect();
+    let excluded = excluded?;
     let scope = permit.global();
     let source = identity_arn(input.policy_source_arn.as_deref().unwrap_or_default())?;
     let name = source.as_str().rsplit('/').next().unwrap_or_default().to_owned();
@@ -278,17 +329,93 @@ async fn principal(cx: &Cx, permit: Permit<SimulatePrincipalPolicy>, input: Inpu
     match &subject {
         Some(caller) => {
             let layers = cx.kernel.principal_layers(caller).await?;
-            simulation.identity.extend(layers.identity.iter().cloned());
+            simulation.add(layers.identity.iter().filter(|attached| !excluded.iter().any(|one| one.names(attached, false))).cloned());
             if simulation.boundary.is_none() {
-                simulation.boundary.clone_from(&layers.boundary);
+                let kept = |attached: &&Attached| !excluded.iter().any(|one| one.names(attached, true));
+                simulation.boundary = layers.boundary.as_ref().filter(kept).cloned();
             }
         }
-        None => simulation.identity.extend(group_policies(cx, &entity::get(cx, &scope, &name).await?).await?),
+        None => simulation.add(kept_of(&excluded, group_policies(cx, &entity::get(cx, &scope, &name).await?).await?)),
     }
-    if simulation.service_control.is_empty() {
+    let without_controls = excluded.iter().any(|one| matches!(one, Excluded::Type(of_type) if of_type == "scp"));
+    if simulation.service_control.is_empty() && !without_controls {
         simulation.service_control.clone_from(&cx.kernel.organization_of(permit.account()).await?.service_control);
     }
     simulation.run(&input)
+}
+
+/// A policy that is left out: by type, by ARN (with wildcards in its name), or by name and entity.
+enum Excluded {
+    Type(String),
+    Arn(String),
+    Inline { name: String, group: bool, entity: String },
+}
+
+impl Excluded {
+    fn new(given: &Exclusion) -> Result<Self> {
+        let malformed = || error::invalid_input("PolicyExclusionList holds an identifier that names no policy.");
+        match (&given.policy_type, &given.policy_arn, &given.inline_policy_identifier) {
+            (Some(of_type), None, None) => Ok(Self::Type(of_type.clone())),
+            (None, Some(arn), None) => {
+                let (head, name) = arn.split_once(":policy/").ok_or_else(malformed)?;
+                let plain = !head.contains(['*', '?']) && name.matches('*').count() <= 1;
+                if plain { Ok(Self::Arn(arn.clone())) } else { Err(malformed()) }
+            }
+            (None, None, Some(inline)) => {
+                let text = |name: &str| inline[name].as_str().map(str::to_owned).ok_or_else(malformed);
+                let group = text("AttachmentType")?.eq_ignore_ascii_case("group");
+                Ok(Self::Inline { name: text("PolicyName")?, group, entity: text("AttachmentName")? })
+            }
+            _ => Err(malformed()),
+        }
+    }
+
+    fn names(&self, attached: &Attached, boundary: bool) -> bool {
+        let id = &*attached.id;
+        match self {
+            Self::Type(of_type) => match of_type.as_str() {
+                "permission-boundary" => boundary,
+                "inline" => !boundary && !id.starts_with("arn:"),
+                "aws-managed" => !boundary && id.starts_with("arn:aws:iam::aws:"),
+                "user-managed" => !boundary && id.starts_with("arn:") && !id.starts_with("arn:aws:iam::aws:"),
+                _ => false,
+            },
+            Self::Arn(pattern) => id.starts_with("arn:") && like(pattern, id),
+            Self::Inline { name, group, entity } => {
+                let of_group = attached.what == Attachment::Group;
+                id.split_once('/').is_some_and(|(owner, inline)| inline == name && of_group == *group && like(entity, owner))
+            }
+        }
+    }
+}
+
+/// Whether a text matches a pattern with `*` and `?`: on a mismatch only the latest `*` gives way.
+fn like(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut at, mut seen) = (0, 0);
+    let mut back = None;
+    while seen < text.len() {
+        match pattern.get(at) {
+            Some('*') => {
+                back = Some((at + 1, seen));
+                at += 1;
+            }
+            Some(wanted) if *wanted == '?' || *wanted == text[seen] => {
+                at += 1;
+                seen += 1;
+            }
+            _ => {
+                let Some((resume, from)) = back else { return false };
+                (at, seen) = (resume, from + 1);
+                back = Some((resume, from + 1));
+            }
+        }
+    }
+    pattern[at..].iter().all(|rest| *rest == '*')
+}
+
+fn kept_of(excluded: &[Excluded], policies: Vec<Attached>) -> Vec<Attached> {
+    policies.into_iter().filter(|attached| !excluded.iter().any(|one| one.names(attached, false))).collect()
 }
 
 async fn group_policies(cx: &Cx, group: &Group) -> Result<Vec<Attached>> {
@@ -297,7 +424,8 @@ async fn group_policies(cx: &Cx, group: &Group) -> Result<Vec<Attached>> {
         policies.push(Attached::managed(arn, cx.kernel.managed_policy(arn, PolicyKind::Identity).await?));
     }
     for (name, text) in &group.policies.inline {
-        policies.push(parse(text, PolicyKind::Identity, name)?);
+        let attached = parse(text, PolicyKind::Identity, &format!("{}/{name}", group.name))?;
+        policies.push(Attached { what: Attachment::Group, ..attached });
     }
     Ok(policies)
 }

@@ -48,7 +48,7 @@ pub(crate) fn check(tags: &[Tag]) -> Result<()> {
 ///
 /// # Errors
 /// `LimitExceeded`.
-fn merge(tags: &mut Vec<Tag>, more: &[Tag]) -> Result<()> {
+pub(crate) fn merge(tags: &mut Vec<Tag>, more: &[Tag]) -> Result<()> {
     for tag in more {
         match tags.iter_mut().find(|t| t.key.to_lowercase() == tag.key.to_lowercase()) {
             Some(old) => *old = tag.clone(),
@@ -139,7 +139,7 @@ async fn list<E: Entity, O: Operation>(cx: &Cx, permit: Permit<O>, input: Entity
 }
 
 /// Tags by their places: a key can be longer than a marker may be.
-fn in_order(tags: &[Tag]) -> Vec<(String, serde_json::Value)> {
+pub(crate) fn in_order(tags: &[Tag]) -> Vec<(String, serde_json::Value)> {
     tags.iter().enumerate().map(|(at, tag)| (format!("{at:02}"), json!(tag))).collect()
 }
 
@@ -152,17 +152,31 @@ async fn policy_list(cx: &Cx, permit: Permit<ListPolicyTags>, input: PolicyTagsI
     entity::answer("Tags", in_order(&policy.tags), input.marker.as_deref(), input.max_items)
 }
 
-operation!("iam", TagUser, ["user"], TagInput, resolve_tag::<User>, tag::<User, _>);
-operation!("iam", UntagUser, ["user"], UntagInput, resolve_untag::<User>, untag::<User, _>);
+operation!("iam", TagUser, ["user"] + ["aws:RequestTag/${TagKey}", "aws:TagKeys"], TagInput, resolve_tag::<User>, tag::<User, _>);
+operation!("iam", UntagUser, ["user"] + ["aws:TagKeys"], UntagInput, resolve_untag::<User>, untag::<User, _>);
 operation!("iam", ListUserTags, ["user"], EntityInput, entity::resolve::<User>, list::<User, _>);
-operation!("iam", TagRole, ["role"], TagInput, resolve_tag::<Role>, tag::<Role, _>);
-operation!("iam", UntagRole, ["role"], UntagInput, resolve_untag::<Role>, untag::<Role, _>);
+operation!("iam", TagRole, ["role"] + ["aws:RequestTag/${TagKey}", "aws:TagKeys"], TagInput, resolve_tag::<Role>, tag::<Role, _>);
+operation!("iam", UntagRole, ["role"] + ["aws:TagKeys"], UntagInput, resolve_untag::<Role>, untag::<Role, _>);
 operation!("iam", ListRoleTags, ["role"], EntityInput, entity::resolve::<Role>, list::<Role, _>);
-operation!("iam", TagPolicy, ["policy"], TagInput, resolve_tag::<ManagedPolicy>, tag::<ManagedPolicy, _>);
-operation!("iam", UntagPolicy, ["policy"], UntagInput, resolve_untag::<ManagedPolicy>, untag::<ManagedPolicy, _>);
+operation!(
+    "iam",
+    TagPolicy,
+    ["policy"] + ["aws:RequestTag/${TagKey}", "aws:TagKeys"],
+    TagInput,
+    resolve_tag::<ManagedPolicy>,
+    tag::<ManagedPolicy, _>
+);
+operation!("iam", UntagPolicy, ["policy"] + ["aws:TagKeys"], UntagInput, resolve_untag::<ManagedPolicy>, untag::<ManagedPolicy, _>);
 operation!("iam", ListPolicyTags, ["policy"], PolicyTagsInput, resolve_policy_list, policy_list);
-operation!("iam", TagInstanceProfile, ["instance-profile"], TagInput, resolve_tag::<Profile>, tag::<Profile, _>);
-operation!("iam", UntagInstanceProfile, ["instance-profile"], UntagInput, resolve_untag::<Profile>, untag::<Profile, _>);
+operation!(
+    "iam",
+    TagInstanceProfile,
+    ["instance-profile"] + ["aws:RequestTag/${TagKey}", "aws:TagKeys"],
+    TagInput,
+    resolve_tag::<Profile>,
+    tag::<Profile, _>
+);
+operation!("iam", UntagInstanceProfile, ["instance-profile"] + ["aws:TagKeys"], UntagInput, resolve_untag::<Profile>, untag::<Profile, _>);
 operation!("iam", ListInstanceProfileTags, ["instance-profile"], EntityInput, entity::resolve::<Profile>, list::<Profile, _>);
 
 pub(super) const TABLE: &[OperationRow] = &[

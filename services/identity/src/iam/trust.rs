@@ -12,7 +12,7 @@ use tenantry_kernel::{
 };
 use tenantry_policy::{Policy, PolicyKind, PrincipalName, rewrite_principals};
 
-use super::{document, entity, error, quota};
+use super::{document, entity, error, oidc_providers::OidcProvider, providers, quota, saml_providers::SamlProvider};
 use crate::account;
 
 fn invalid(kind: &str, name: &str) -> tenantry_core::AwsError {
@@ -83,8 +83,11 @@ async fn bound(cx: &Cx, scope: &Scope, name: &PrincipalName) -> Result<Option<(S
             }
         }
         PrincipalName::Provider(provider) => {
-            // Providers with an ARN are made by CreateSAMLProvider and its like, which are not served.
-            if provider.starts_with("arn:") {
+            // Other names are those of web identity providers that AWS knows by itself.
+            let there = !provider.starts_with("arn:")
+                || providers::find::<SamlProvider>(cx, provider).await?.is_some()
+                || providers::find::<OidcProvider>(cx, provider).await?.is_some();
+            if !there {
                 return Err(invalid("Federated", provider));
             }
         }

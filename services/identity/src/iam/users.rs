@@ -12,7 +12,7 @@ use tenantry_store::{Batch, CommitError, Expect, List, Row};
 
 use super::{
     entity::{self, Entity, EntityInput, ListInput, arn_of, row_id},
-    error, policies,
+    error, last_used, owned, policies,
     render::{self, Detail},
     tags,
 };
@@ -207,16 +207,16 @@ async fn delete(cx: &Cx, permit: Permit<DeleteUser>, input: EntityInput) -> Resu
         let mut batch = Batch::new();
         batch.delete(kind::USER, &scope, row.id.clone(), Expect::Version(row.version));
         batch.require_none(kind::ACCESS_KEY, &scope, row.id.clone());
+        owned::require_none(&mut batch, &scope, &user);
         batch.set_tags(user.arn.as_str(), Vec::new());
+        last_used::forget_principal(cx, &mut batch, &scope, &user.id).await?;
         // Sessions name their user: they must not become those of the next user of this name.
         for (session, _) in sessions_of(cx, &scope, &row.id).await? {
             batch.delete(kind::SESSION, &scope, session.id, Expect::Any);
         }
         match cx.commit(batch).await {
             Ok(()) => return Ok(Reply::empty()),
-            Err(CommitError::NotEmpty { .. }) => {
-                return Err(error::delete_conflict("Cannot delete entity, must delete access keys first."));
-            }
+            Err(CommitError::NotEmpty { kind, .. }) => return Err(owned::conflict(kind)),
             Err(CommitError::Conflict { .. }) => {}
             Err(other) => return Err(other.into()),
         }
@@ -232,7 +232,7 @@ async fn list(cx: &Cx, permit: Permit<ListUsers>, input: ListInput) -> Result<Re
     entity::answer("Users", items.collect(), input.marker.as_deref(), input.max_items)
 }
 
-operation!("iam", CreateUser, ["user"] + ["iam:PermissionsBoundary"], CreateInput, resolve_create, create);
+operation!("iam", CreateUser, ["user"] + ["iam:PermissionsBoundary", "aws:RequestTag/${TagKey}", "aws:TagKeys"] and ["iam:TagUser"], CreateInput, resolve_create, create);
 operation!("iam", GetUser, ["user"], OwnInput, resolve_get, get);
 operation!("iam", UpdateUser, ["user"], UpdateInput, resolve_update, update);
 operation!("iam", DeleteUser, ["user"], EntityInput, entity::resolve::<User>, delete);

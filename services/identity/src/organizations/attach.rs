@@ -16,7 +16,7 @@ use super::{
     error,
     org::{self, Org, Standing, answer},
     organization::FULL_ACCESS,
-    policies::{kind_of, not_available},
+    policies::{self, kind_of, not_available},
     tree::show_root,
 };
 use crate::operation::operation;
@@ -86,12 +86,7 @@ pub(crate) struct AttachInput {
 }
 
 async fn resolve(cx: &Cx, action: &'static str, input: &AttachInput) -> Result<Checks> {
-    let of_type = match Org::load(&cx.kernel).await? {
-        Some(org) => org.policy(cx, &input.policy_id).await?.map(|(_, policy)| policy.policy_type),
-        None => None,
-    };
-    let checks = org::on(cx, action, &[&input.policy_id, &input.target_id]).await?;
-    Ok(checks.iter().cloned().map(|check| check.key_if("organizations:PolicyType", of_type.as_deref())).collect())
+    policies::on(cx, action, &[&input.policy_id, &input.target_id]).await
 }
 
 /// Of the policies `attached`, how many are of the type of `policy`.
@@ -160,7 +155,7 @@ pub(crate) struct TargetsInput {
 }
 
 async fn resolve_targets(cx: &Cx, action: &'static str, input: &TargetsInput) -> Result<Checks> {
-    org::on(cx, action, &[&input.policy_id]).await
+    policies::on(cx, action, &[&input.policy_id]).await
 }
 
 async fn targets(cx: &Cx, _: Permit<ListTargetsForPolicy>, input: TargetsInput) -> Result<Reply> {
@@ -243,7 +238,7 @@ async fn disable(cx: &Cx, _: Permit<DisablePolicyType>, input: TypeInput) -> Res
 operation!(
     "organizations",
     AttachPolicy,
-    ["account", "organizationalunit", "policy", "root"] + ["organizations:PolicyType"],
+    ["account", "organizationalunit", "awspolicy", "policy", "root"] + ["organizations:PolicyType"],
     AttachInput,
     resolve,
     attach
@@ -251,12 +246,19 @@ operation!(
 operation!(
     "organizations",
     DetachPolicy,
-    ["account", "organizationalunit", "policy", "root"] + ["organizations:PolicyType"],
+    ["account", "organizationalunit", "awspolicy", "policy", "root"] + ["organizations:PolicyType"],
     AttachInput,
     resolve,
     detach
 );
-operation!("organizations", ListTargetsForPolicy, ["awspolicy", "policy"], TargetsInput, resolve_targets, targets);
+operation!(
+    "organizations",
+    ListTargetsForPolicy,
+    ["awspolicy", "policy"] + ["organizations:PolicyType"],
+    TargetsInput,
+    resolve_targets,
+    targets
+);
 operation!("organizations", EnablePolicyType, ["root"] + ["organizations:PolicyType"], TypeInput, resolve_type, enable);
 operation!("organizations", DisablePolicyType, ["root"] + ["organizations:PolicyType"], TypeInput, resolve_type, disable);
 

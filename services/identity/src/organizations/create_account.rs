@@ -197,7 +197,7 @@ async fn make(kernel: &Kernel, wish: &Wish, mut row: Row) -> Result<bool> {
     }
 }
 
-operation!("organizations", CreateAccount, ["*"], CreateInput, resolve, create);
+operation!("organizations", CreateAccount, ["*"] + ["aws:RequestTag/${TagKey}", "aws:TagKeys"] and ["organizations:TagResource"], CreateInput, resolve, create);
 operation!("organizations", DescribeCreateAccountStatus, ["*"], DescribeInput, org::resolve_any, describe);
 operation!("organizations", ListCreateAccountStatus, ["*"], ListInput, org::resolve_any, list);
 

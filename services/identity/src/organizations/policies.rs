@@ -124,8 +124,18 @@ pub(crate) struct PolicyInput {
     policy_id: String,
 }
 
+/// Checks on organization resources, with the type of the policy that is the first of them, where it is one.
+pub(crate) async fn on(cx: &Cx, action: &'static str, ids: &[&str]) -> Result<Checks> {
+    let policy = match (ids.first(), Org::load(&cx.kernel).await?) {
+        (Some(id), Some(org)) if id.starts_with("p-") => org.policy(cx, id).await?.map(|(_, policy)| policy.policy_type),
+        _ => None,
+    };
+    let checks = org::on(cx, action, ids).await?;
+    Ok(checks.iter().cloned().map(|check| check.key_if("organizations:PolicyType", policy.as_deref())).collect())
+}
+
 async fn resolve(cx: &Cx, action: &'static str, input: &PolicyInput) -> Result<Checks> {
-    org::on(cx, action, &[&input.policy_id]).await
+    on(cx, action, &[&input.policy_id]).await
 }
 
 async fn describe(cx: &Cx, _: Permit<DescribePolicy>, input: PolicyInput) -> Result<Reply> {
@@ -144,7 +154,7 @@ pub(crate) struct UpdateInput {
 }
 
 async fn resolve_update(cx: &Cx, action: &'static str, input: &UpdateInput) -> Result<Checks> {
-    org::on(cx, action, &[&input.policy_id]).await
+    on(cx, action, &[&input.policy_id]).await
 }
 
 /// A policy of the customer's.
@@ -235,10 +245,10 @@ async fn list_for_target(cx: &Cx, _: Permit<ListPoliciesForTarget>, input: ListI
     page(&org, &policies, &input)
 }
 
-operation!("organizations", CreatePolicy, ["*"] + ["organizations:PolicyType"], CreateInput, resolve_create, create);
-operation!("organizations", DescribePolicy, ["awspolicy", "policy"], PolicyInput, resolve, describe);
-operation!("organizations", UpdatePolicy, ["policy"], UpdateInput, resolve_update, update);
-operation!("organizations", DeletePolicy, ["policy"], PolicyInput, resolve, delete);
+operation!("organizations", CreatePolicy, ["*"] + ["organizations:PolicyType", "aws:RequestTag/${TagKey}", "aws:TagKeys"] and ["organizations:TagResource"], CreateInput, resolve_create, create);
+operation!("organizations", DescribePolicy, ["awspolicy", "policy"] + ["organizations:PolicyType"], PolicyInput, resolve, describe);
+operation!("organizations", UpdatePolicy, ["awspolicy", "policy"] + ["organizations:PolicyType"], UpdateInput, resolve_update, update);
+operation!("organizations", DeletePolicy, ["awspolicy", "policy"] + ["organizations:PolicyType"], PolicyInput, resolve, delete);
 operation!("organizations", ListPolicies, ["*"] + ["organizations:PolicyType"], ListInput, resolve_list, list);
 operation!(
     "organizations",

@@ -10,7 +10,8 @@ use tenantry_store::Batch;
 
 use super::{
     error,
-    org::{self, Org, Standing, answer},
+    org::{Org, Standing, answer},
+    policies,
 };
 use crate::operation::operation;
 
@@ -57,7 +58,7 @@ pub(crate) struct TagInput {
 }
 
 async fn resolve(cx: &Cx, action: &'static str, input: &TagInput) -> Result<Checks> {
-    let checks = org::on(cx, action, &[&input.resource_id]).await?;
+    let checks = policies::on(cx, action, &[&input.resource_id]).await?;
     Ok(checks.iter().cloned().map(|check| check.request_tags(&input.tags).tag_keys(&input.tag_keys)).collect())
 }
 
@@ -105,9 +106,31 @@ async fn list(cx: &Cx, _: Permit<ListTagsForResource>, input: TagInput) -> Resul
     answer("Tags", items, input.next_token.as_deref(), Some(TAGS))
 }
 
-operation!("organizations", TagResource, ["account", "organizationalunit", "policy", "root"], TagInput, resolve, tag);
-operation!("organizations", UntagResource, ["account", "organizationalunit", "policy", "root"], TagInput, resolve, untag);
-operation!("organizations", ListTagsForResource, ["account", "organizationalunit", "policy", "root"], TagInput, resolve, list);
+operation!(
+    "organizations",
+    TagResource,
+    ["account", "organizationalunit", "awspolicy", "policy", "root"]
+        + ["organizations:PolicyType", "aws:RequestTag/${TagKey}", "aws:TagKeys"],
+    TagInput,
+    resolve,
+    tag
+);
+operation!(
+    "organizations",
+    UntagResource,
+    ["account", "organizationalunit", "awspolicy", "policy", "root"] + ["organizations:PolicyType", "aws:TagKeys"],
+    TagInput,
+    resolve,
+    untag
+);
+operation!(
+    "organizations",
+    ListTagsForResource,
+    ["account", "organizationalunit", "awspolicy", "policy", "root"] + ["organizations:PolicyType"],
+    TagInput,
+    resolve,
+    list
+);
 
 pub(super) const TABLE: &[OperationRow] =
     &[OperationRow::of::<TagResource>(), OperationRow::of::<UntagResource>(), OperationRow::of::<ListTagsForResource>()];

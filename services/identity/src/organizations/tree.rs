@@ -207,7 +207,7 @@ async fn list_parents(cx: &Cx, _: Permit<ListParents>, input: ChildInput) -> Res
 }
 
 operation!("organizations", ListRoots, ["*"], ListInput, org::resolve_any, list_roots);
-operation!("organizations", CreateOrganizationalUnit, ["organizationalunit", "root"], CreateInput, resolve_create, create);
+operation!("organizations", CreateOrganizationalUnit, ["organizationalunit", "root"] + ["aws:RequestTag/${TagKey}", "aws:TagKeys"] and ["organizations:TagResource"], CreateInput, resolve_create, create);
 operation!("organizations", DescribeOrganizationalUnit, ["organizationalunit"], UnitInput, resolve_unit, describe);
 operation!("organizations", UpdateOrganizationalUnit, ["organizationalunit"], UnitInput, resolve_unit, update);
 operation!("organizations", DeleteOrganizationalUnit, ["organizationalunit"], UnitInput, resolve_unit, delete);

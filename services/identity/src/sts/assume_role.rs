@@ -21,7 +21,7 @@ use tenantry_policy::{PolicyKind, PrincipalKind, rewrite_principals};
 use tenantry_store::{Batch, Expect, Row};
 
 use super::{credentials, error, packed};
-use crate::operation::operation;
+use crate::{iam, operation::operation};
 
 /// Seconds, where DurationSeconds is not given; and the most in a role chain.
 const HOUR: u32 = 3600;
@@ -29,7 +29,7 @@ const HOUR: u32 = 3600;
 /// Trusts an account that cannot exist: account ids here do not begin with a zero. It stands in for
 /// the trust policy of a role that is not there, so that the answer does not tell it from one that
 /// does not trust the caller.
-const NOBODY: &str =
+pub(super) const NOBODY: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"000000000000"},"Action":"sts:AssumeRole"}]}"#;
 
 #[derive(Deserialize)]
@@ -58,6 +58,12 @@ fn chain(cx: &Cx) -> Option<&Session> {
     cx.caller.session.as_deref().filter(|session| matches!(session.kind, SessionKind::Role { .. }))
 }
 
+/// The caller's session, where it is GetSessionToken's: the role's session is authenticated as it is. Roles do
+/// not hand on that a code was given for them.
+fn users_own(cx: &Cx) -> Option<&Session> {
+    cx.caller.session.as_deref().filter(|session| matches!(session.kind, SessionKind::User { .. }))
+}
+
 /// Tags that the caller's session hands on.
 fn inherited(cx: &Cx) -> Vec<Tag> {
     let Some(session) = chain(cx) else { return Vec::new() };
@@ -69,7 +75,7 @@ fn inherited_identity(cx: &Cx) -> Option<&str> {
     cx.caller.session.as_ref().and_then(|session| session.source_identity.as_deref())
 }
 
-async fn find(cx: &Cx, arn: &Arn) -> Result<Option<(Row, Role)>> {
+pub(super) async fn find(cx: &Cx, arn: &Arn) -> Result<Option<(Row, Role)>> {
     let name = arn.resource().rsplit('/').next().unwrap_or_default().to_lowercase();
     let Some(row) = cx.kernel.store().get(kind::ROLE, &Scope::global(arn.account()), &name).await? else { return Ok(None) };
     let role: Role = row.body()?;
@@ -88,7 +94,7 @@ fn own_namesake(cx: &Cx, role: &Role) -> Result<String> {
     }
 }
 
-fn role_arn(text: &str) -> Result<Arn> {
+pub(super) fn role_arn(text: &str) -> Result<Arn> {
     let arn = Arn::parse(text).ok();
     let arn = arn.filter(|arn| arn.service() == "iam" && arn.resource().starts_with("role/") && AccountId::is_valid(arn.account()));
     arn.ok_or_else(|| error::validation(format!("{text} is invalid")))
@@ -113,9 +119,12 @@ async fn resolve(cx: &Cx, action: &'static str, input: &Input) -> Result<Checks>
         }
     }
     let identity = input.source_identity.as_deref().or(inherited_identity(cx));
+    // The code is part of who calls: it is used up before policies are asked, which may ask for it.
+    let mfa = iam::mfa_codes::of_caller(cx, input.serial_number.as_ref(), input.token_code.as_ref()).await?;
     let check = |action: &'static str| {
         let check = Check::on(action, arn.clone())
             .inline_policy(trust.clone(), PolicyKind::Trust, ids.clone())
+            .authenticated_by_mfa(mfa)
             .tagged(tags.clone())
             .key("sts:RoleSessionName", input.role_session_name.as_str())
             .key_if("sts:ExternalId", input.external_id.as_deref())
@@ -179,10 +188,6 @@ async fn handle(cx: &Cx, permit: Permit<AssumeRole>, input: Input) -> Result<Rep
     if crate::account::get(cx.kernel.store(), &account).await?.is_none_or(|account| account.status != "ACTIVE") {
         return Err(refused());
     }
-    // Proofs that this instance cannot check are refused, never taken for good.
-    if input.serial_number.is_some() || input.token_code.is_some() {
-        return Err(error::access_denied("MultiFactorAuthentication failed with invalid MFA one time pass code."));
-    }
     if !input.provided_contexts.is_empty() {
         return Err(error::validation("ProvidedContexts are not supported by this instance: leave them out."));
     }
@@ -200,6 +205,7 @@ async fn handle(cx: &Cx, permit: Permit<AssumeRole>, input: Input) -> Result<Rep
     let passed: Vec<Tag> = input.tags.iter().chain(&handed_on).cloned().collect();
     let packed = packed::pack(cx, &account, input.policy.as_deref(), &input.policy_arns, &passed).await?;
     let now = cx.now();
+    let mfa_at = permit.mfa().or_else(|| users_own(cx).and_then(Session::authenticated_by_mfa));
     let session = Session {
         access_key: String::new(),
         account: account.clone(),
@@ -214,9 +220,11 @@ async fn handle(cx: &Cx, permit: Permit<AssumeRole>, input: Input) -> Result<Rep
         source_identity: source_identity.clone(),
         policies: packed.policies,
         chained,
-        mfa: false,
+        mfa: mfa_at.is_some(),
+        mfa_at,
         service: None,
         source_arn: None,
+        federation: None,
     };
     let mut output = json!({ "AssumedRoleUser": { "AssumedRoleId": session.user_id, "Arn": session.arn } });
     if packed.percent > 0 {
@@ -234,7 +242,15 @@ async fn handle(cx: &Cx, permit: Permit<AssumeRole>, input: Input) -> Result<Rep
 operation!(
     "sts",
     AssumeRole,
-    ["role"] + ["sts:RoleSessionName", "sts:ExternalId", "sts:SourceIdentity", "sts:TransitiveTagKeys"],
+    ["role"]
+        + [
+            "sts:RoleSessionName",
+            "sts:ExternalId",
+            "sts:SourceIdentity",
+            "sts:TransitiveTagKeys",
+            "aws:RequestTag/${TagKey}", "aws:TagKeys"
+        ]
+        and ["sts:TagSession", "sts:SetSourceIdentity"],
     Input,
     resolve,
     handle

@@ -26,3 +26,18 @@ pub(crate) fn too_large(percent: usize) -> AwsError {
 pub(crate) fn bad_message() -> AwsError {
     AwsError::new(400, "InvalidAuthorizationMessageException", "The encoded authorization message is invalid.")
 }
+
+/// 400: an assertion or token that is not believed.
+pub(crate) fn invalid_token(message: impl Into<String>) -> AwsError {
+    AwsError::new(400, "InvalidIdentityToken", message)
+}
+
+/// 400: an assertion or token that was good once.
+pub(crate) fn expired_token(message: impl Into<String>) -> AwsError {
+    AwsError::new(400, "ExpiredTokenException", message)
+}
+
+/// 400: the identity provider cannot be asked.
+pub(crate) fn no_communication(message: impl Into<String>) -> AwsError {
+    AwsError::new(400, "IDPCommunicationError", message)
+}

@@ -9,10 +9,18 @@ mod caller;
 mod credentials;
 mod decode;
 mod error;
+mod federated;
 mod packed;
+mod saml;
+mod saml_attributes;
 mod user_sessions;
+mod web_identity;
+mod web_identity_keys;
 
+pub use federated::UsedAssertions;
 use tenantry_kernel::OperationRow;
+pub use web_identity_keys::{Issuers, Reach, ReachPolicy};
 
 /// STS's operations.
-pub(crate) const TABLES: &[&[OperationRow]] = &[assume_role::TABLE, caller::TABLE, user_sessions::TABLE, decode::TABLE];
+pub(crate) const TABLES: &[&[OperationRow]] =
+    &[assume_role::TABLE, caller::TABLE, user_sessions::TABLE, decode::TABLE, saml::TABLE, web_identity::TABLE];

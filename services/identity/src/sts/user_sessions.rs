@@ -1,7 +1,7 @@
 //! GetSessionToken and GetFederationToken: a user's temporary credentials for itself, and for others.
 //!
-//! Both need long-term credentials of a user. Root users have no keys on this instance. Multi-factor
-//! devices are not served: a call that presents one is refused, never taken for authenticated by it.
+//! Both need long-term credentials of a user. Root users have no keys on this instance. Whoever gives
+//! GetSessionToken a code of an MFA device has `aws:MultiFactorAuthPresent` with what comes of it.
 //!
 //! Issuing rewrites the user's row, unchanged, so that a DeleteUser at the same time notices.
 
@@ -54,8 +54,10 @@ fn blank(cx: &Cx, kind: SessionKind, arn: Arn, now: Timestamp, seconds: u32) -> 
         policies: None,
         chained: false,
         mfa: false,
+        mfa_at: None,
         service: None,
         source_arn: None,
+        federation: None,
     }
 }
 
@@ -86,14 +88,14 @@ impl Operation for GetSessionToken {
 
 async fn session_token(cx: &Cx, permit: Permit<GetSessionToken>, input: SessionInput) -> Result<Reply> {
     long_term(cx, "GetSessionToken")?;
-    if input.serial_number.is_some() || input.token_code.is_some() {
-        return Err(error::access_denied("MultiFactorAuthentication failed with invalid MFA one time pass code."));
-    }
+    let mfa_at = iam::mfa_codes::of_caller(cx, input.serial_number.as_ref(), input.token_code.as_ref()).await?;
     for _ in 0..iam::entity::ATTEMPTS {
         let (row, user) = own_row(cx, &permit.global()).await?;
         let session = Session {
             name: user.name.clone(),
             user_id: user.id.clone(),
+            mfa: mfa_at.is_some(),
+            mfa_at,
             ..blank(cx, SessionKind::User { user: row.id.clone() }, user.arn.clone(), cx.now(), input.duration_seconds.unwrap_or(HALF_DAY))
         };
         let mut batch = Batch::new();
@@ -152,6 +154,6 @@ async fn federation_token(cx: &Cx, permit: Permit<GetFederationToken>, input: Fe
     Err(iam::error::concurrent())
 }
 
-operation!("sts", GetFederationToken, ["federated-user"], FederationInput, resolve_federation, federation_token);
+operation!("sts", GetFederationToken, ["federated-user", "user"] + ["aws:RequestTag/${TagKey}", "aws:TagKeys"] and ["sts:TagSession"], FederationInput, resolve_federation, federation_token);
 
 pub(super) const TABLE: &[OperationRow] = &[OperationRow::of::<GetSessionToken>(), OperationRow::of::<GetFederationToken>()];

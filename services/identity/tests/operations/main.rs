@@ -6,12 +6,17 @@
 mod access_keys;
 mod coverage;
 mod groups;
+mod logins;
+mod mfa;
 mod organizations;
 mod policies;
+mod quotas;
+mod reports;
 mod roles;
 mod sessions;
 mod signed;
 mod simulate;
 mod sts;
+mod user_credentials;
 mod users;
 mod world;

@@ -6,20 +6,20 @@ use tenantry_sigv4::{Parts, Signer, sign};
 
 use crate::world::{World, allow, trust_account};
 
-struct Keys {
-    id: String,
-    secret: String,
-    token: Option<String>,
+pub struct Keys {
+    pub id: String,
+    pub secret: String,
+    pub token: Option<String>,
 }
 
 impl Keys {
-    fn of(credentials: &Value) -> Self {
+    pub fn of(credentials: &Value) -> Self {
         let text = |name: &str| credentials[name].as_str().map(str::to_owned);
         Self { id: text("AccessKeyId").unwrap(), secret: text("SecretAccessKey").unwrap(), token: text("SessionToken") }
     }
 }
 
-async fn send(w: &World, keys: &Keys, service: &str, form: &str) -> (u16, String) {
+pub async fn send(w: &World, keys: &Keys, service: &str, form: &str) -> (u16, String) {
     let headers = [("host", "127.0.0.1:4566"), ("content-type", "application/x-www-form-urlencoded")];
     let parts = Parts { method: "POST", path: "/", query: "", headers: &headers };
     let signer = Signer { access_key: &keys.id, secret: &keys.secret, token: keys.token.as_deref(), region: "us-east-1", service };
@@ -34,7 +34,7 @@ async fn send(w: &World, keys: &Keys, service: &str, form: &str) -> (u16, String
     (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
-const WHO: &str = "Action=GetCallerIdentity&Version=2011-06-15";
+pub const WHO: &str = "Action=GetCallerIdentity&Version=2011-06-15";
 
 #[tokio::test]
 async fn every_kind_of_credentials_signs() {

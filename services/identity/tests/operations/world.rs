@@ -55,6 +55,7 @@ impl World {
             .service(&tenantry_identity::table())
             .managed_policies(tenantry_identity::managed())
             .reconciler(Arc::new(tenantry_identity::CreateAccounts))
+            .reconciler(Arc::new(tenantry_identity::UsedAssertions))
             .build();
         let mut admin = kernel.caller_of(&format!("arn:aws:iam::{}:user/administrator", first.account)).await.unwrap();
         admin.access_key = first.access_key;

@@ -6,13 +6,15 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tenantry_core::{AccountId, AwsError, Result};
-use tenantry_kernel::{Checks, Cx, Permit, Reply};
+use tenantry_kernel::{Check, Checks, Cx, Permit, Reply};
 
 use super::{Bucket, create::BucketInput};
 use crate::{error, names, object::details::text, operation::operation};
 
 operation!(GetBucketAcl: "s3:GetBucketAcl" on ["bucket"] + [], BucketInput, resolve_get, get);
-operation!(PutBucketAcl: "s3:PutBucketAcl" on ["bucket"] + ["s3:x-amz-acl"], PutInput, resolve_put, put);
+operation!(PutBucketAcl: "s3:PutBucketAcl" on ["bucket"] + ["s3:x-amz-acl", "s3:x-amz-grant-full-control", "s3:x-amz-grant-read",
+    "s3:x-amz-grant-read-acp", "s3:x-amz-grant-write", "s3:x-amz-grant-write-acp"],
+    PutInput, resolve_put, put);
 
 fn not_supported() -> AwsError {
     AwsError::new(400, "AccessControlListNotSupported", "The bucket does not allow ACLs")
@@ -93,7 +95,23 @@ pub(crate) struct PutInput {
 
 async fn resolve_put(cx: &Cx, input: &PutInput) -> Result<Checks> {
     let bucket = Bucket::named(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
-    Ok(bucket.check(cx, "s3:PutBucketAcl", None).key_if("s3:x-amz-acl", input.acl.as_deref()).into())
+    let check = bucket.check(cx, "s3:PutBucketAcl", None).key_if("s3:x-amz-acl", input.acl.as_deref());
+    Ok(grant_keys(cx, check, &input.rest).into())
+}
+
+/// `s3:x-amz-grant-…`: from the members, or from headers that the operation's model does not have.
+pub(crate) fn grant_keys(cx: &Cx, check: Check, input: &Map<String, Value>) -> Check {
+    const KEYS: [(&str, &str); 5] = [
+        ("GrantFullControl", "s3:x-amz-grant-full-control"),
+        ("GrantRead", "s3:x-amz-grant-read"),
+        ("GrantReadACP", "s3:x-amz-grant-read-acp"),
+        ("GrantWrite", "s3:x-amz-grant-write"),
+        ("GrantWriteACP", "s3:x-amz-grant-write-acp"),
+    ];
+    KEYS.iter().fold(check, |check, (member, key)| {
+        let header = || key.strip_prefix("s3:").and_then(|header| cx.request.headers.get(header)).map(String::as_str);
+        check.key_if(key, input.get(*member).and_then(Value::as_str).or_else(header))
+    })
 }
 
 async fn put(cx: &Cx, permit: Permit<PutBucketAcl>, input: PutInput) -> Result<Reply> {

@@ -31,6 +31,8 @@ pub(crate) struct CreateInput {
     object_ownership: Option<String>,
     #[serde(default)]
     object_lock_enabled_for_bucket: bool,
+    #[serde(flatten)]
+    rest: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Deserialize, Default)]
@@ -42,7 +44,9 @@ struct CreateConfiguration {
     tags: Vec<Tag>,
 }
 
-operation!(CreateBucket: "s3:CreateBucket" on ["bucket"] + ["s3:locationconstraint", "s3:x-amz-acl", "s3:x-amz-object-ownership"],
+operation!(CreateBucket: "s3:CreateBucket" on ["bucket"] + ["aws:RequestTag/${TagKey}", "aws:TagKeys", "s3:locationconstraint",
+    "s3:x-amz-acl", "s3:x-amz-grant-full-control", "s3:x-amz-grant-read",
+    "s3:x-amz-grant-read-acp", "s3:x-amz-grant-write", "s3:x-amz-grant-write-acp", "s3:x-amz-object-ownership"] and ["s3:PutBucketAcl", "s3:PutBucketOwnershipControls", "s3:TagResource"],
     CreateInput, resolve_create, create);
 operation!(DeleteBucket: "s3:DeleteBucket" on ["bucket"] + [], BucketInput, resolve_delete, delete);
 operation!(HeadBucket: "s3:ListBucket" on ["bucket"] + [], BucketInput, resolve_head, head);
@@ -69,7 +73,7 @@ async fn resolve_create(cx: &Cx, input: &CreateInput) -> Result<Checks> {
         .key_if("s3:x-amz-acl", input.acl.as_deref())
         .key_if("s3:x-amz-object-ownership", input.object_ownership.as_deref())
         .request_tags(&tags);
-    Ok(Checks::from(check)
+    Ok(Checks::from(acl::grant_keys(cx, check, &input.rest))
         .and_if(input.acl.as_ref().map(|_| own("s3:PutBucketAcl")))
         .and_if(input.object_ownership.as_ref().map(|_| own("s3:PutBucketOwnershipControls")))
         .and_if((!tags.is_empty()).then(|| own("s3:TagResource").request_tags(&tags))))

@@ -238,6 +238,7 @@ pub(crate) fn request_keys(cx: &Cx, check: Check) -> Check {
     let request = &cx.request;
     let query = |name: &str| request.query.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str());
     let hash = request.headers.get("x-amz-content-sha256").map(String::as_str);
+    let check = check.key_if("s3:TlsVersion", request.tls);
     if cx.caller.principal.kind == PrincipalKind::Anonymous {
         return check.key_if("s3:x-amz-content-sha256", hash);
     }

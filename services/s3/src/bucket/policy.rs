@@ -46,7 +46,8 @@ async fn get(cx: &Cx, permit: Permit<GetBucketPolicy>, input: BucketInput) -> Re
     let bucket = Bucket::permitted(cx, &permit, &input.bucket).await?;
     let policy = stored(cx, &bucket).await?;
     let mut gone = BTreeMap::new();
-    for (arn, id) in &policy.principal_ids {
+    // A session is not shown by an id: it has none of its own.
+    for (arn, id) in policy.principal_ids.iter().filter(|(arn, _)| !arn.contains(":assumed-role/")) {
         if current_id(cx, arn).await?.as_deref() != Some(id) {
             gone.insert(arn.as_str(), id.clone());
         }
@@ -204,7 +205,7 @@ fn check_targets(bucket: &Bucket, document: &Value, policy: &Policy) -> Result<(
     Ok(())
 }
 
-/// Refuses a principal that does not exist; for users and roles, what binds them.
+/// Refuses a principal that does not exist; for users, roles and their sessions, what binds them.
 async fn bound(cx: &Cx, name: &PrincipalName) -> Result<Option<(String, String)>> {
     match name {
         PrincipalName::Everyone | PrincipalName::UniqueId(_) => {}
@@ -220,9 +221,9 @@ async fn bound(cx: &Cx, name: &PrincipalName) -> Result<Option<(String, String)>
         PrincipalName::Session(arn) => {
             let parsed = Arn::parse(arn.as_str()).map_err(|_| invalid_principal("AWS", arn))?;
             let role = parsed.resource().split('/').nth(1).unwrap_or_default().to_lowercase();
-            if cx.kernel.store().get(kind::ROLE, &Scope::global(parsed.account()), &role).await?.is_none() {
-                return Err(invalid_principal("AWS", arn));
-            }
+            let row = cx.kernel.store().get(kind::ROLE, &Scope::global(parsed.account()), &role).await?;
+            let role: Role = row.ok_or_else(|| invalid_principal("AWS", arn))?.body()?;
+            return Ok(Some((arn.clone(), role.id)));
         }
         PrincipalName::FederatedUser(arn) => {
             let owner = Arn::parse(arn.as_str()).map(|arn| arn.account().to_owned()).unwrap_or_default();

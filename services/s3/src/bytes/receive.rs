@@ -5,7 +5,6 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http_body_util::BodyExt;
-use md5::{Digest, Md5};
 use tenantry_blob::Stored;
 use tenantry_core::{AwsError, Result};
 use tenantry_kernel::{Body, Cx};
@@ -13,6 +12,7 @@ use tenantry_kernel::{Body, Cx};
 use super::{
     Segment,
     checksum::{Algorithm, Checksum, Claim},
+    digests::Digests,
     seal::Keys,
 };
 use crate::error;
@@ -50,9 +50,8 @@ pub(crate) async fn receive(cx: &Cx, body: Option<Body>, terms: Terms<'_>) -> Re
     let keys = Keys::load(&cx.kernel).await?;
     let mut sealer = keys.sealer(terms.label)?;
     let mut writer = cx.kernel.blobs().writer();
-    let mut md5 = Md5::new();
     let algorithm = terms.claim.algorithm.or(terms.also);
-    let mut hasher = algorithm.map(Algorithm::hasher);
+    let mut digests = Digests::new(algorithm);
     let (mut size, mut trailers, mut sealed) = (0u64, Vec::new(), Vec::new());
     let mut body = body.unwrap_or_else(tenantry_kernel::empty);
     while let Some(frame) = body.frame().await {
@@ -62,10 +61,7 @@ pub(crate) async fn receive(cx: &Cx, body: Option<Body>, terms: Terms<'_>) -> Re
                 if size > terms.limit {
                     return Err(error::too_large(size, terms.limit));
                 }
-                md5.update(&data);
-                if let Some(hasher) = &mut hasher {
-                    hasher.update(&data);
-                }
+                digests.update(&data).await?;
                 sealer.push(&data, &mut sealed)?;
                 for chunk in sealed.drain(..) {
                     writer.write(chunk).await?;
@@ -78,8 +74,8 @@ pub(crate) async fn receive(cx: &Cx, body: Option<Body>, terms: Terms<'_>) -> Re
             }
         }
     }
-    let md5: [u8; 16] = md5.finalize().into();
-    let value = hasher.map(|hasher| STANDARD.encode(hasher.finish()));
+    let (md5, value) = digests.finish().await?;
+    let value = value.map(|bytes| STANDARD.encode(bytes));
     terms.claim.prove(&md5, value.as_deref(), &trailers)?;
     let checksum = algorithm.zip(value).map(|(algorithm, value)| Checksum { algorithm, value, composite: false });
     if size == 0 {

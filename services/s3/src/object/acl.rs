@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tenantry_core::{AwsError, Result};
-use tenantry_kernel::{Checks, Cx, Permit, Reply};
+use tenantry_kernel::{Check, Checks, Cx, Permit, Reply};
 
 use super::get::{read_checks, readable};
 use crate::{
@@ -13,8 +13,10 @@ use crate::{
     operation::operation,
 };
 
-operation!(GetObjectAcl: "s3:GetObjectAcl" | "s3:GetObjectVersionAcl" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:VersionId", "s3:prefix"], Input, resolve_get, get);
-operation!(PutObjectAcl: "s3:PutObjectAcl" | "s3:PutObjectVersionAcl" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:VersionId", "s3:prefix", "s3:x-amz-acl"], Input, resolve_put, put);
+operation!(GetObjectAcl: "s3:GetObjectAcl" | "s3:GetObjectVersionAcl" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:versionid"] and ["s3:ListBucket", "s3:ListBucketVersions"], Input, resolve_get, get);
+operation!(PutObjectAcl: "s3:PutObjectAcl" | "s3:PutObjectVersionAcl" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:versionid", "s3:x-amz-acl",
+    "s3:x-amz-grant-full-control", "s3:x-amz-grant-read", "s3:x-amz-grant-read-acp", "s3:x-amz-grant-write", "s3:x-amz-grant-write-acp",
+    "s3:x-amz-storage-class"] and ["s3:ListBucket", "s3:ListBucketVersions"], Input, resolve_put, put);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -44,7 +46,14 @@ async fn resolve_put(cx: &Cx, input: &Input) -> Result<Checks> {
     names::check_key(&input.key)?;
     let bucket = Bucket::named(cx, &input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let checks = read_checks(cx, &bucket, &input.key, input.version_id.as_deref(), ["s3:PutObjectAcl", "s3:PutObjectVersionAcl"]).await?;
-    Ok(checks.iter().map(|check| check.clone().key_if("s3:x-amz-acl", text(&input.rest, "ACL"))).collect())
+    let keys = |check: &Check| match check.action {
+        "s3:PutObjectAcl" | "s3:PutObjectVersionAcl" => {
+            acl::grant_keys(cx, check.clone().key_if("s3:x-amz-acl", text(&input.rest, "ACL")), &input.rest)
+                .key_if("s3:x-amz-storage-class", cx.request.headers.get("x-amz-storage-class").map(String::as_str))
+        }
+        _ => check.clone(),
+    };
+    Ok(checks.iter().map(keys).collect())
 }
 
 async fn put(cx: &Cx, permit: Permit<PutObjectAcl>, input: Input) -> Result<Reply> {

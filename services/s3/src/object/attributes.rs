@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{bucket::Bucket, list, names, operation::operation};
 
-operation!(GetObjectAttributes: "s3:GetObjectAttributes" | "s3:GetObjectVersionAttributes" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:VersionId", "s3:prefix"], Input, resolve, get);
+operation!(GetObjectAttributes: "s3:GetObjectAttributes" | "s3:GetObjectVersionAttributes" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:versionid"] and ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions"], Input, resolve, get);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

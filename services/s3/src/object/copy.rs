@@ -29,9 +29,8 @@ use crate::{
     operation::operation,
 };
 
-operation!(CopyObject: "s3:PutObject" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:if-match", "s3:if-none-match", "s3:prefix", "s3:RequestObjectTag/<key>",
-    "s3:RequestObjectTagKeys", "s3:VersionId", "s3:x-amz-acl", "s3:x-amz-copy-source", "s3:x-amz-metadata-directive", "s3:x-amz-server-side-encryption",
-    "s3:x-amz-server-side-encryption-aws-kms-key-id", "s3:x-amz-storage-class", "s3:x-amz-website-redirect-location"], Map<String, Value>, resolve, copy);
+operation!(CopyObject: "s3:PutObject" on ["object"] + write [] and ["s3:GetObject", "s3:GetObjectTagging", "s3:GetObjectVersion",
+    "s3:GetObjectVersionTagging", "s3:ListBucket", "s3:ListBucketVersions", "s3:PutObjectAcl", "s3:PutObjectTagging"], Map<String, Value>, resolve, copy);
 
 /// `bucket/key?versionId=…`, taken apart.
 pub(crate) struct Source {
@@ -103,7 +102,7 @@ async fn resolve(cx: &Cx, input: &Map<String, Value>) -> Result<Checks> {
     names::check_key(key)?;
     let source = Source::read(input)?;
     let bucket = Bucket::named(cx, text(input, "Bucket").unwrap_or_default(), text(input, "ExpectedBucketOwner")).await?;
-    let mut checks = write_checks(cx, &bucket, key, input)?;
+    let mut checks = write_checks(cx, &bucket, key, input, true)?;
     for check in source_checks(cx, &source, text(input, "ExpectedSourceBucketOwner")).await?.iter() {
         checks = checks.and(check.clone());
     }
@@ -114,7 +113,7 @@ async fn resolve(cx: &Cx, input: &Map<String, Value>) -> Result<Checks> {
         if found.as_ref().is_some_and(|found| !found.version.tags.is_empty()) {
             let read = if source.id.is_some() { "s3:GetObjectVersionTagging" } else { "s3:GetObjectTagging" };
             checks = checks
-                .and(existing_tags(from.check(cx, read, Some(&source.key)).key_if("s3:VersionId", source.id.as_deref()), found.as_ref()))
+                .and(existing_tags(from.check(cx, read, Some(&source.key)).key_if("s3:versionid", source.id.as_deref()), found.as_ref()))
                 .and(bucket.check(cx, "s3:PutObjectTagging", Some(key)));
         }
     }

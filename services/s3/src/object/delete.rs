@@ -20,8 +20,8 @@ pub(crate) const MAX_KEYS: usize = 1000;
 /// Keys that go in one commit.
 const TOGETHER: usize = 100;
 
-operation!(DeleteObject: "s3:DeleteObject" | "s3:DeleteObjectVersion" on ["object"] + ["s3:if-match", "s3:VersionId"], DeleteInput, resolve, delete);
-operation!(DeleteObjects: "s3:DeleteObject" | "s3:DeleteObjectVersion" on ["object"] + ["s3:if-match", "s3:VersionId"], ManyInput, resolve_many, delete_many);
+operation!(DeleteObject: "s3:DeleteObject" | "s3:DeleteObjectVersion" on ["object"] + ["s3:if-match", "s3:versionid"], DeleteInput, resolve, delete);
+operation!(DeleteObjects: "s3:DeleteObject" | "s3:DeleteObjectVersion" on ["object"] + ["s3:if-match", "s3:versionid"], ManyInput, resolve_many, delete_many);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -38,7 +38,7 @@ pub(crate) struct DeleteInput {
 /// The check of deleting a key, or one version of it.
 fn check(cx: &Cx, bucket: &Bucket, key: &str, id: Option<&str>, if_match: Option<&str>) -> Check {
     let action = if id.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
-    bucket.check(cx, action, Some(key)).key_if("s3:VersionId", id).key_if("s3:if-match", if_match)
+    bucket.check(cx, action, Some(key)).key_if("s3:versionid", id).key_if("s3:if-match", if_match)
 }
 
 async fn resolve(cx: &Cx, input: &DeleteInput) -> Result<Checks> {

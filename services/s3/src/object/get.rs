@@ -17,8 +17,8 @@ use crate::{
     operation::operation,
 };
 
-operation!(GetObject: "s3:GetObject" | "s3:GetObjectVersion" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:VersionId", "s3:prefix"], ReadInput, resolve_get, get);
-operation!(HeadObject: "s3:GetObject" | "s3:GetObjectVersion" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:VersionId", "s3:prefix"], ReadInput, resolve_head, head);
+operation!(GetObject: "s3:GetObject" | "s3:GetObjectVersion" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:versionid"] and ["s3:ListBucket", "s3:ListBucketVersions"], ReadInput, resolve_get, get);
+operation!(HeadObject: "s3:GetObject" | "s3:GetObjectVersion" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:versionid"] and ["s3:ListBucket", "s3:ListBucketVersions"], ReadInput, resolve_head, head);
 
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -97,7 +97,7 @@ async fn resolve_head(cx: &Cx, input: &ReadInput) -> Result<Checks> {
 /// only those are told who may list the bucket: so `s3:ListBucket` is needed as well.
 pub(crate) async fn read_checks(cx: &Cx, bucket: &Bucket, key: &str, id: Option<&str>, actions: [&'static str; 2]) -> Result<Checks> {
     let found = version::find(&cx.kernel, bucket, key, id).await?.filter(|found| !found.version.marker);
-    let keys = |check: Check| existing_tags(check.key_if("s3:VersionId", id), found.as_ref());
+    let keys = |check: Check| existing_tags(check.key_if("s3:versionid", id), found.as_ref());
     let action = actions[usize::from(id.is_some())];
     let mut checks = Checks::from(keys(bucket.check(cx, action, Some(key))));
     if found.is_none() {

@@ -17,10 +17,10 @@ use crate::{
     operation::operation,
 };
 
-operation!(GetObjectTagging: "s3:GetObjectTagging" | "s3:GetObjectVersionTagging" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:VersionId", "s3:prefix"], Input, resolve_get, get);
+operation!(GetObjectTagging: "s3:GetObjectTagging" | "s3:GetObjectVersionTagging" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:versionid"] and ["s3:ListBucket", "s3:ListBucketVersions"], Input, resolve_get, get);
 operation!(PutObjectTagging: "s3:PutObjectTagging" | "s3:PutObjectVersionTagging" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:RequestObjectTag/<key>", "s3:RequestObjectTagKeys",
-    "s3:VersionId", "s3:prefix"], PutInput, resolve_put, put);
-operation!(DeleteObjectTagging: "s3:DeleteObjectTagging" | "s3:DeleteObjectVersionTagging" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:VersionId", "s3:prefix"], Input, resolve_delete, delete);
+    "s3:versionid"] and ["s3:ListBucket", "s3:ListBucketVersions"], PutInput, resolve_put, put);
+operation!(DeleteObjectTagging: "s3:DeleteObjectTagging" | "s3:DeleteObjectVersionTagging" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:versionid"] and ["s3:ListBucket", "s3:ListBucketVersions"], Input, resolve_delete, delete);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

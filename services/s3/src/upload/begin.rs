@@ -18,16 +18,29 @@ use crate::{
     operation::operation,
 };
 
-operation!(CreateMultipartUpload: "s3:PutObject" on ["object"] + ["s3:RequestObjectTag/<key>", "s3:RequestObjectTagKeys", "s3:x-amz-acl",
-    "s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id", "s3:x-amz-storage-class", "s3:x-amz-website-redirect-location"],
+operation!(CreateMultipartUpload: "s3:PutObject" on ["object"] + write [] and ["s3:PutObjectAcl", "s3:PutObjectTagging"],
     Map<String, Value>, resolve, create);
 operation!(AbortMultipartUpload: "s3:AbortMultipartUpload" on ["object"] + [], AbortInput, resolve_abort, abort);
+
+/// Members that have condition keys: policies see them again with every part.
+const ASKED: [&str; 10] = [
+    "ACL",
+    "GrantFullControl",
+    "GrantRead",
+    "GrantReadACP",
+    "GrantWriteACP",
+    "SSEKMSKeyId",
+    "ServerSideEncryption",
+    "StorageClass",
+    "Tagging",
+    "WebsiteRedirectLocation",
+];
 
 async fn resolve(cx: &Cx, input: &Map<String, Value>) -> Result<Checks> {
     let key = text(input, "Key").unwrap_or_default();
     names::check_key(key)?;
     let bucket = Bucket::named(cx, text(input, "Bucket").unwrap_or_default(), text(input, "ExpectedBucketOwner")).await?;
-    write_checks(cx, &bucket, key, input)
+    write_checks(cx, &bucket, key, input, false)
 }
 
 /// The algorithm and kind of checksum that the object is to have.
@@ -72,6 +85,7 @@ async fn create(cx: &Cx, permit: Permit<CreateMultipartUpload>, input: Map<Strin
         details: Details::read(&input)?,
         encryption: Encryption::read(&bucket, &input)?,
         tags: details::header_tags(&input)?,
+        asked: input.iter().filter(|(member, _)| ASKED.contains(&member.as_str())).map(|(m, v)| (m.clone(), v.clone())).collect(),
     };
     let row =
         Row::new(UPLOAD, bucket.scope(), upload_id(&bucket.name, key, &upload.id), cx.now()).parent(bucket.name.as_str()).with(&upload)?;

@@ -10,7 +10,7 @@ use tenantry_core::{AwsError, Result};
 use tenantry_kernel::{Checks, Cx, Ids, Permit, Reply};
 use tenantry_store::{Expect, List, Row};
 
-use super::{MAX_PARTS, PART, Part, Upload, find};
+use super::{MAX_PARTS, PART, Part, Upload, find, part_check};
 use crate::{
     bucket::Bucket,
     bytes::{
@@ -35,14 +35,12 @@ const MIN_PART: u64 = 5 * 1024 * 1024;
 /// The largest object: 5 TiB.
 const MAX_OBJECT: u64 = 5 * 1024 * 1024 * 1024 * 1024;
 
-operation!(CompleteMultipartUpload: "s3:PutObject" on ["object"] + ["s3:if-match", "s3:if-none-match"], Map<String, Value>, resolve, complete);
+operation!(CompleteMultipartUpload: "s3:PutObject" on ["object"] + write [], Map<String, Value>, resolve, complete);
 
 async fn resolve(cx: &Cx, input: &Map<String, Value>) -> Result<Checks> {
-    let key = text(input, "Key").unwrap_or_default();
-    names::check_key(key)?;
+    names::check_key(text(input, "Key").unwrap_or_default())?;
     let bucket = Bucket::named(cx, text(input, "Bucket").unwrap_or_default(), text(input, "ExpectedBucketOwner")).await?;
-    let check = bucket.check(cx, "s3:PutObject", Some(key));
-    Ok(check.key_if("s3:if-match", text(input, "IfMatch")).key_if("s3:if-none-match", text(input, "IfNoneMatch")).into())
+    Ok(part_check(cx, &bucket, input, true).await?.into())
 }
 
 /// A line of the client's list.

@@ -11,8 +11,9 @@ pub(crate) mod list;
 pub(crate) mod part;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tenantry_core::{Result, Tag, Timestamp};
-use tenantry_kernel::Cx;
+use tenantry_kernel::{Check, Cx};
 use tenantry_store::{Batch, Expect, Kind, List, Row};
 
 use crate::{
@@ -20,7 +21,8 @@ use crate::{
     bytes::{Segment, checksum::Algorithm, sweep},
     error,
     object::{
-        details::{Details, Encryption},
+        details::{Details, Encryption, text},
+        put::write_check,
         version::object_id,
     },
 };
@@ -49,6 +51,9 @@ pub(crate) struct Upload {
     pub encryption: Encryption,
     #[serde(default)]
     pub tags: Vec<Tag>,
+    /// Members of the request that began it, for the condition keys of its parts.
+    #[serde(default)]
+    pub asked: Map<String, Value>,
 }
 
 /// A part that was sent.
@@ -88,6 +93,16 @@ pub(crate) async fn find(cx: &Cx, bucket: &Bucket, key: &str, upload: &str) -> R
     let row = cx.kernel.store().get(UPLOAD, bucket.scope(), &upload_id(&bucket.name, key, upload)).await?.ok_or_else(missing)?;
     let body = row.body()?;
     Ok((row, body))
+}
+
+/// A check on a part of an upload, or on its end (`creates`), with the condition keys of the request that began it and
+/// of this one. An upload that is not there is told of later.
+pub(crate) async fn part_check(cx: &Cx, bucket: &Bucket, input: &Map<String, Value>, creates: bool) -> Result<Check> {
+    let key = text(input, "Key").unwrap_or_default();
+    let begun = find(cx, bucket, key, text(input, "UploadId").unwrap_or_default()).await.ok();
+    let mut members = begun.map(|(_, upload)| upload.asked).unwrap_or_default();
+    members.extend(input.iter().map(|(member, value)| (member.clone(), value.clone())));
+    write_check(cx, bucket, key, &members, creates)
 }
 
 /// Deletes an upload with its parts.

@@ -5,7 +5,7 @@ use tenantry_core::{AwsError, Result};
 use tenantry_kernel::{Body, Checks, Cx, Permit, Reply};
 use tenantry_store::{Batch, CommitError, Expect, Row};
 
-use super::{MAX_PARTS, PART, Part, Upload, find, part_id};
+use super::{MAX_PARTS, PART, Part, Upload, find, part_check, part_id};
 use crate::{
     bucket::Bucket,
     bytes::{
@@ -24,8 +24,8 @@ use crate::{
     operation::operation,
 };
 
-operation!(UploadPart: "s3:PutObject" on ["object"] + [], Map<String, Value>, resolve, upload);
-operation!(UploadPartCopy: "s3:PutObject" on ["object"] + ["s3:ExistingObjectTag/<key>", "s3:prefix", "s3:VersionId", "s3:x-amz-copy-source"],
+operation!(UploadPart: "s3:PutObject" on ["object"] + write [], Map<String, Value>, resolve, upload);
+operation!(UploadPartCopy: "s3:PutObject" on ["object"] + write [] and ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions"],
     Map<String, Value>, resolve_copy, copy);
 
 async fn named(cx: &Cx, input: &Map<String, Value>) -> Result<Bucket> {
@@ -35,13 +35,13 @@ async fn named(cx: &Cx, input: &Map<String, Value>) -> Result<Bucket> {
 
 async fn resolve(cx: &Cx, input: &Map<String, Value>) -> Result<Checks> {
     let bucket = named(cx, input).await?;
-    Ok(bucket.check(cx, "s3:PutObject", text(input, "Key")).into())
+    Ok(part_check(cx, &bucket, input, false).await?.into())
 }
 
 async fn resolve_copy(cx: &Cx, input: &Map<String, Value>) -> Result<Checks> {
     let bucket = named(cx, input).await?;
     let source = Source::read(input)?;
-    let write = bucket.check(cx, "s3:PutObject", text(input, "Key")).key_if("s3:x-amz-copy-source", text(input, "CopySource"));
+    let write = part_check(cx, &bucket, input, false).await?;
     let read = source_checks(cx, &source, text(input, "ExpectedSourceBucketOwner")).await?;
     Ok(std::iter::once(write).chain(read.iter().cloned()).collect())
 }

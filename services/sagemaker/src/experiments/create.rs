@@ -11,9 +11,9 @@ use crate::{author, operation::operation, tagging};
 /// Members of the Create operations that Describe does not echo as they are.
 const OWN: [&str; 6] = ["ExperimentName", "TrialName", "TrialComponentName", "DisplayName", "Tags", "ClientToken"];
 
-operation!(CreateExperiment, ["experiment"], Value, resolve_experiment, experiment);
-operation!(CreateTrial, ["experiment-trial"], Value, resolve_trial, trial);
-operation!(CreateTrialComponent, ["experiment-trial-component"], Value, resolve_component, component);
+operation!(CreateExperiment, ["experiment"] + ["aws:RequestTag/${TagKey}", "aws:TagKeys"] and ["sagemaker:AddTags"], Value, resolve_experiment, experiment);
+operation!(CreateTrial, ["experiment-trial", "experiment"] + ["aws:RequestTag/${TagKey}", "aws:TagKeys"] and ["sagemaker:AddTags"], Value, resolve_trial, trial);
+operation!(CreateTrialComponent, ["experiment-trial-component"] + ["aws:RequestTag/${TagKey}", "aws:TagKeys"] and ["sagemaker:AddTags"], Value, resolve_component, component);
 
 pub(super) fn text<'a>(input: &'a Value, member: &str) -> &'a str {
     input.get(member).and_then(Value::as_str).unwrap_or_default()
@@ -31,7 +31,8 @@ async fn resolve_experiment(cx: &Cx, action: &'static str, input: &Value) -> Res
 }
 
 async fn resolve_trial(cx: &Cx, action: &'static str, input: &Value) -> Result<Checks> {
-    Ok(checks(cx, Noun::Trial, action, "CreateTrial", input))
+    let experiment = Noun::Experiment.arn(&cx.scope(), text(input, "ExperimentName"));
+    Ok(checks(cx, Noun::Trial, action, "CreateTrial", input).and(Check::on(action, experiment).request_tags(&tags_of(input, "Tags"))))
 }
 
 async fn resolve_component(cx: &Cx, action: &'static str, input: &Value) -> Result<Checks> {

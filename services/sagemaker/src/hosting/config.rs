@@ -19,7 +19,7 @@ use crate::{
     listing::{self, Filter, Shape},
     names,
     operation::operation,
-    tagging,
+    tagging, vpc,
 };
 
 /// Members that nothing here honours. A key that would encrypt storage is refused, not ignored.
@@ -68,7 +68,13 @@ pub(super) async fn get(kernel: &Kernel, scope: &Scope, name: &str) -> Result<Va
     Ok(row.ok_or_else(|| missing(scope, name))?.body::<Config>()?.request)
 }
 
-const KEYS: [&str; 5] = [
+const KEYS: [&str; 11] = [
+    "aws:RequestTag/${TagKey}",
+    "aws:TagKeys",
+    "sagemaker:NetworkIsolation",
+    "sagemaker:VolumeKmsKey",
+    "sagemaker:VpcSecurityGroupIds",
+    "sagemaker:VpcSubnets",
     "sagemaker:InstanceTypes",
     "sagemaker:AcceleratorTypes",
     "sagemaker:ModelArn",
@@ -76,7 +82,7 @@ const KEYS: [&str; 5] = [
     "sagemaker:ServerlessMaxConcurrency",
 ];
 
-operation!(CreateEndpointConfig, ["endpoint-config"] + KEYS, Value, resolve_create, create);
+operation!(CreateEndpointConfig, ["endpoint-config"] + KEYS and ["iam:PassRole", "sagemaker:AddTags"], Value, resolve_create, create);
 operation!(DescribeEndpointConfig, ["endpoint-config"], Value, resolve_named, describe);
 operation!(ListEndpointConfigs, ["*"], Filter, resolve_list, list);
 operation!(DeleteEndpointConfig, ["endpoint-config"], Value, resolve_named, delete);
@@ -96,18 +102,18 @@ async fn resolve_create(cx: &Cx, action: &'static str, input: &Value) -> Result<
             check = check.list(key, values);
         }
     }
-    let mut models: Vec<String> = of("ModelName").iter().map(|name| names::arn(&scope, "model", name).to_string()).collect();
-    models.dedup();
-    check = match models.as_slice() {
-        [] => check,
-        [only] => check.key("sagemaker:ModelArn", only),
-        _ => check.list("sagemaker:ModelArn", models),
-    };
+    check = check.key_of("sagemaker:ModelArn", of("ModelName").iter().map(|name| names::arn(&scope, "model", name).to_string()));
+    // Members that are refused below have their keys all the same: a policy's no comes first.
+    check = vpc::keys(check, &input["VpcConfig"])
+        .key_if("sagemaker:NetworkIsolation", input["EnableNetworkIsolation"].as_bool().map(|on| on.to_string()))
+        .key_if("sagemaker:VolumeKmsKey", input["KmsKeyId"].as_str().filter(|key| !key.is_empty()));
     for (key, member) in [("sagemaker:ServerlessMemorySize", "MemorySizeInMB"), ("sagemaker:ServerlessMaxConcurrency", "MaxConcurrency")] {
         let largest = variants(input).iter().filter_map(|variant| variant["ServerlessConfig"][member].as_u64()).max();
         check = check.key_if(key, largest.map(|number| number.to_string()));
     }
-    Ok(Checks::from(check).and_if(tagging::on_create(&arn, &tags, "CreateEndpointConfig")))
+    let role = input["ExecutionRoleArn"].as_str().map(|role| Arn::parse(role).map_err(|_| validation(format!("Invalid role ARN: {role}"))));
+    let role = role.transpose()?.map(|role| Check::pass_role_for(role, names::PRINCIPAL, &arn));
+    Ok(Checks::from(check).and_if(role).and_if(tagging::on_create(&arn, &tags, "CreateEndpointConfig")))
 }
 
 async fn create(cx: &Cx, permit: Permit<CreateEndpointConfig>, mut input: Value) -> Result<Reply> {

@@ -36,6 +36,9 @@ pub(crate) struct Container {
     pub role: Arn,
     /// Whether it reaches nothing.
     pub isolated: bool,
+    /// Whether it reaches nothing but the instance.
+    #[serde(default)]
+    pub vpc: bool,
 }
 
 /// Where the data of a model comes from.
@@ -164,6 +167,7 @@ pub(super) async fn resolve(cx: &Cx, request: &Value, model: &str) -> Result<Con
         env,
         role,
         isolated: request["EnableNetworkIsolation"] == json!(true),
+        vpc: crate::vpc::asked(&request["VpcConfig"])?,
     })
 }
 
@@ -175,7 +179,8 @@ fn variables(document: &Value) -> BTreeMap<String, String> {
 /// The only container of a model package, as the caller may see it.
 async fn package_container(cx: &Cx, name: &str) -> Result<Value> {
     let asked = json!({"ModelPackageName": name});
-    let package = cx.kernel.call(&cx.caller, &cx.region, "sagemaker", "DescribeModelPackage", asked).await?.output;
+    let caller = cx.caller.forwarded(crate::names::PRINCIPAL);
+    let package = cx.kernel.call(&caller, &cx.region, "sagemaker", "DescribeModelPackage", asked).await?.output;
     match package["InferenceSpecification"]["Containers"].as_array().map(Vec::as_slice) {
         Some([only]) => Ok(only.clone()),
         Some([_, _, ..]) => Err(validation("Model packages of more than one container are not supported by this instance.")),

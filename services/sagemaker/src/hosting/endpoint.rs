@@ -31,7 +31,7 @@ pub(super) fn table() -> Vec<OperationRow> {
     ]
 }
 
-operation!(CreateEndpoint, ["endpoint", "endpoint-config"], Value, resolve_create, create);
+operation!(CreateEndpoint, ["endpoint", "endpoint-config"] + ["aws:RequestTag/${TagKey}", "aws:TagKeys"] and ["sagemaker:AddTags"], Value, resolve_create, create);
 operation!(DescribeEndpoint, ["endpoint"], Value, resolve_named, describe);
 operation!(ListEndpoints, ["*"], Filter, resolve_list, list);
 operation!(DeleteEndpoint, ["endpoint"], Value, resolve_named, delete);

@@ -326,11 +326,11 @@ impl Instance {
     async fn launch(&self, dir: &std::path::Path, prepared: &Prepared, start: u32) -> Result<plumbing::Surroundings, String> {
         let plan = &self.plan;
         let wish = plumbing::Wish {
-            id: &plan.id,
             caller: prepared.caller.clone(),
             region: &plan.scope.region,
             dir,
             isolated: plan.container.isolated,
+            vpc: plan.container.vpc,
             hosts: 1,
             refused: self.refusals(),
         };

@@ -16,7 +16,7 @@ use crate::{
     listing::{self, Filter, Shape},
     names,
     operation::operation,
-    tagging,
+    registry, tagging, vpc,
 };
 
 /// The operations of this module.
@@ -68,7 +68,9 @@ pub(crate) async fn get(kernel: &Kernel, scope: &Scope, name: &str) -> Result<Mo
 
 operation!(
     CreateModel,
-    ["model"] + ["sagemaker:NetworkIsolation", "sagemaker:VpcSecurityGroupIds", "sagemaker:VpcSubnets"],
+    ["model", "model-package"]
+        + ["aws:RequestTag/${TagKey}", "aws:TagKeys", "sagemaker:NetworkIsolation", "sagemaker:VpcSecurityGroupIds", "sagemaker:VpcSubnets"]
+        and ["iam:PassRole", "sagemaker:AddTags"],
     Value,
     resolve_create,
     create
@@ -81,16 +83,32 @@ async fn resolve_create(cx: &Cx, action: &'static str, input: &Value) -> Result<
     let arn = arn(&cx.scope(), text(input, "ModelName"));
     let tags = tags_of(input, "Tags");
     let isolated = input["EnableNetworkIsolation"].as_bool().map(|on| on.to_string());
-    let mut check = Check::on(action, arn.clone()).request_tags(&tags).key_if("sagemaker:NetworkIsolation", isolated);
-    let vpc = &input["VpcConfig"];
-    if vpc.is_object() {
-        check = check
-            .list("sagemaker:VpcSubnets", texts(&vpc["Subnets"]))
-            .list("sagemaker:VpcSecurityGroupIds", texts(&vpc["SecurityGroupIds"]));
-    }
+    let check = Check::on(action, arn.clone()).request_tags(&tags).key_if("sagemaker:NetworkIsolation", isolated);
+    let check = vpc::keys(check, &input["VpcConfig"]);
     let role = input["ExecutionRoleArn"].as_str().map(|role| Arn::parse(role).map_err(|_| validation(format!("Invalid role ARN: {role}"))));
-    let role = role.transpose()?.map(|role| Check::pass_role(role, names::PRINCIPAL));
-    Ok(Checks::from(check).and_if(role).and_if(tagging::on_create(&arn, &tags, "CreateModel")))
+    let role = role.transpose()?.map(|role| Check::pass_role_for(role, names::PRINCIPAL, &arn));
+    Ok(packages(cx, action, input)?
+        .into_iter()
+        .fold(Checks::from(check).and_if(role).and_if(tagging::on_create(&arn, &tags, "CreateModel")), Checks::and))
+}
+
+/// Another account's packages that a model is to be made of: their groups' policies say who may. The own account's are
+/// only described ([`container::resolve`]).
+fn packages(cx: &Cx, action: &'static str, input: &Value) -> Result<Vec<Check>> {
+    let several = input["Containers"].as_array().map_or(&[][..], Vec::as_slice);
+    let names = std::iter::once(&input["PrimaryContainer"]).chain(several).filter_map(|one| one["ModelPackageName"].as_str());
+    let mut checks = Vec::new();
+    for name in names {
+        let package = registry::package_arn(cx, name)?;
+        if package.account() != cx.caller.account.as_str() {
+            let check = Check::on(action, package.clone());
+            checks.push(match registry::group_of(&package) {
+                Some(group) => check.policy_of(group),
+                None => check,
+            });
+        }
+    }
+    Ok(checks)
 }
 
 async fn create(cx: &Cx, permit: Permit<CreateModel>, mut input: Value) -> Result<Reply> {
@@ -99,7 +117,6 @@ async fn create(cx: &Cx, permit: Permit<CreateModel>, mut input: Value) -> Resul
     tagging::checked(&tags)?;
     let name = text(&input, "ModelName").to_owned();
     let arn = arn(scope, &name);
-    container::refuse(&input, &["VpcConfig"])?;
     if input["InferenceExecutionConfig"]["Mode"] == json!("Direct") {
         return Err(validation("InferenceExecutionConfig Direct needs several containers, which this instance does not support."));
     }

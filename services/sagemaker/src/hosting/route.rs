@@ -118,8 +118,15 @@ mod tests {
 
     fn variant(name: &str, weight: f64) -> Variant {
         let role = Arn::parse("arn:aws:iam::123456789012:role/r").unwrap();
-        let container =
-            Container { model: "m".into(), image: "i".into(), source: Source::None, env: Default::default(), role, isolated: false };
+        let container = Container {
+            model: "m".into(),
+            image: "i".into(),
+            source: Source::None,
+            env: Default::default(),
+            role,
+            isolated: false,
+            vpc: false,
+        };
         Variant {
             name: name.into(),
             container,

@@ -27,6 +27,8 @@ use tenantry_kernel::{
 use tenantry_store::{Batch, Expect, Memory, Row, Store};
 use tokio::{sync::watch, time::Instant};
 
+mod network;
+
 use super::{
     connection::{Connections, Unanswered},
     container::{Container, Source},
@@ -157,11 +159,14 @@ impl Compute for Engine {
     }
 }
 
-struct Doors;
+/// Of every broker that was opened: whether it leads to the internet.
+#[derive(Default)]
+struct Doors(Mutex<Vec<bool>>);
 struct Door;
 impl BrokerHandle for Door {}
 impl Brokers for Doors {
-    fn open(&self, _: BrokerSpec) -> std::io::Result<Box<dyn BrokerHandle>> {
+    fn open(&self, spec: BrokerSpec) -> std::io::Result<Box<dyn BrokerHandle>> {
+        self.0.lock().unwrap().push(spec.internet);
         Ok(Box::new(Door))
     }
 }
@@ -249,6 +254,7 @@ struct World {
     machinery: Arc<Machinery>,
     engine: Arc<Engine>,
     objects: Arc<Objects>,
+    doors: Arc<Doors>,
     dir: PathBuf,
 }
 
@@ -272,16 +278,18 @@ impl World {
             ca_bundle: dir.join("ca.pem"),
         });
         let s3 = [OperationRow::of::<GetObject>(), OperationRow::of::<HeadObject>(), OperationRow::of::<PutObject>()];
+        let doors = Arc::<Doors>::default();
         let mut builder = Kernel::builder(Arc::clone(&store) as Arc<dyn Store>, Blobs::open(dir.join("blobs")).unwrap())
             .service(&super::table())
+            .service(&crate::registry::table())
             .service(&s3)
-            .brokers(Arc::new(Doors))
+            .brokers(Arc::clone(&doors) as Arc<dyn Brokers>)
             .provide(Arc::clone(&machinery))
             .provide(Arc::clone(&objects));
         for reconciler in super::reconcilers(&machinery) {
             builder = builder.reconciler(reconciler);
         }
-        Self { kernel: builder.build(), machinery, engine, objects, dir }
+        Self { kernel: builder.build(), machinery, engine, objects, doors, dir }
     }
 
     async fn call(&self, operation: &str, input: Value) -> Result<Value> {
@@ -338,6 +346,7 @@ impl World {
                 env: BTreeMap::new(),
                 role: Arn::parse(ROLE).unwrap(),
                 isolated: false,
+                vpc: false,
             },
             limits: crate::jobs::container::instance_limits(&self.machinery, "ml.m5.large").unwrap(),
             at_a_time: 10,

@@ -25,21 +25,21 @@ pub(crate) struct CreateInput {
     tags: Vec<Tag>,
 }
 
-fn pass(cx: &Cx, role: &str) -> Result<Check> {
+fn pass(cx: &Cx, role: &str, image: &Arn) -> Result<Check> {
     let arn = Arn::parse(role).map_err(|_| validation(format!("Invalid role ARN: {role}")))?;
     if arn.account() != cx.caller.account.as_str() {
         return Err(validation("Cross-account pass role is not allowed."));
     }
-    Ok(Check::pass_role(arn, names::PRINCIPAL))
+    Ok(Check::pass_role_for(arn, names::PRINCIPAL, image))
 }
 
-operation!(CreateImage, ["image"], CreateInput, resolve_create, create);
+operation!(CreateImage, ["image"] + ["aws:RequestTag/${TagKey}", "aws:TagKeys"] and ["iam:PassRole", "sagemaker:AddTags"], CreateInput, resolve_create, create);
 
 async fn resolve_create(cx: &Cx, action: &'static str, input: &CreateInput) -> Result<Checks> {
     let arn = arn_of(cx, &input.image_name);
     let tag = tagging::on_create(&arn, &input.tags, "CreateImage");
-    let check = Check::on(action, arn).request_tags(&input.tags);
-    Ok(Checks::from(check).and(pass(cx, &input.role_arn)?).and_if(tag))
+    let role = pass(cx, &input.role_arn, &arn)?;
+    Ok(Checks::from(Check::on(action, arn).request_tags(&input.tags)).and(role).and_if(tag))
 }
 
 async fn create(cx: &Cx, permit: Permit<CreateImage>, input: CreateInput) -> Result<Reply> {
@@ -76,7 +76,7 @@ pub(crate) struct ImageInput {
 }
 
 operation!(DescribeImage, ["image"], ImageInput, resolve, describe);
-operation!(UpdateImage, ["image"], ImageInput, resolve_update, update);
+operation!(UpdateImage, ["image"] + [] and ["iam:PassRole"], ImageInput, resolve_update, update);
 operation!(DeleteImage, ["image"], ImageInput, resolve, delete);
 
 async fn resolve(cx: &Cx, action: &'static str, input: &ImageInput) -> Result<Checks> {
@@ -84,8 +84,9 @@ async fn resolve(cx: &Cx, action: &'static str, input: &ImageInput) -> Result<Ch
 }
 
 async fn resolve_update(cx: &Cx, action: &'static str, input: &ImageInput) -> Result<Checks> {
-    let role = input.role_arn.as_deref().map(|role| pass(cx, role)).transpose()?;
-    Ok(Checks::from(Check::on(action, arn_of(cx, &input.image_name))).and_if(role))
+    let arn = arn_of(cx, &input.image_name);
+    let role = input.role_arn.as_deref().map(|role| pass(cx, role, &arn)).transpose()?;
+    Ok(Checks::from(Check::on(action, arn)).and_if(role))
 }
 
 async fn describe(cx: &Cx, permit: Permit<DescribeImage>, input: ImageInput) -> Result<Reply> {

@@ -15,7 +15,9 @@ use std::{
 use sha2::{Digest, Sha256};
 use tenantry_compute::{Limits, Mount, Network, Outbound, host_name, instance, limits_on};
 use tenantry_core::{Arn, Region, Result, Timestamp};
-use tenantry_kernel::{BrokerHandle, BrokerSpec, Caller, CredentialsSource, Kernel, NetworkOrigin, SANDBOX_CREDENTIALS, ServiceSession};
+use tenantry_kernel::{
+    BrokerHandle, BrokerSpec, Caller, CredentialsSource, Ids, Kernel, NetworkOrigin, SANDBOX_CREDENTIALS, ServiceSession,
+};
 use tokio::sync::Mutex;
 
 use crate::{Machinery, names};
@@ -53,8 +55,6 @@ pub(crate) async fn assume(kernel: &Kernel, role: &Arn, source: &Arn, source_ide
 
 /// What a sandbox is to reach.
 pub(crate) struct Wish<'a> {
-    /// [`digest`] of the row: names the credentials' path.
-    pub id: &'a str,
     /// As whom its code acts.
     pub caller: Caller,
     /// Where.
@@ -63,6 +63,8 @@ pub(crate) struct Wish<'a> {
     pub dir: &'a Path,
     /// `EnableNetworkIsolation`.
     pub isolated: bool,
+    /// In a VPC: nothing but the instance is reached (see [`crate::vpc`]).
+    pub vpc: bool,
     /// How many hosts it has: their names are not to be proxied.
     pub hosts: usize,
     /// Told of every destination that was refused.
@@ -94,12 +96,13 @@ pub(crate) fn open(kernel: &Kernel, machinery: &Machinery, wish: Wish<'_>) -> io
         return Ok(Surroundings { network: Network::Isolated, env, mounts: Vec::new(), broker: None });
     }
     let socket = wish.dir.join("broker.sock");
+    let credentials_path = format!("/v2/credentials/{}", Ids::uuid());
     let broker = kernel.open_broker(BrokerSpec {
         socket: socket.clone(),
         uid: None,
         network: NetworkOrigin::default(),
-        internet: true,
-        credentials: credentials(kernel.clone(), wish.caller),
+        internet: !wish.vpc,
+        credentials: (credentials_path.clone(), credentials(kernel.clone(), wish.caller)),
         refused: wish.refused,
     })?;
     let endpoint = format!("http://{ENDPOINT}");
@@ -107,7 +110,7 @@ pub(crate) fn open(kernel: &Kernel, machinery: &Machinery, wish: Wish<'_>) -> io
     let direct = format!("127.0.0.1,{},localhost,{}", CREDENTIALS.ip(), hosts.join(","));
     env.extend(text(&[
         ("AWS_ENDPOINT_URL", &endpoint),
-        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", &format!("/v2/credentials/{}", wish.id)),
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", &credentials_path),
         ("AWS_EC2_METADATA_DISABLED", "true"),
         ("HTTPS_PROXY", &endpoint),
         ("https_proxy", &endpoint),

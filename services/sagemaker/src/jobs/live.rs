@@ -153,11 +153,11 @@ impl Live {
         };
         let region = &job.scope.region;
         let wish = Wish {
-            id: &job.digest,
             caller: caller.clone(),
             region,
             dir: &dir,
             isolated: plan.isolated,
+            vpc: plan.vpc,
             hosts: plan.hosts,
             refused: Arc::new(refused),
         };

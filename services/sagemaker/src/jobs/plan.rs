@@ -46,6 +46,8 @@ pub(crate) struct Plan {
     pub env: BTreeMap<String, String>,
     /// No way out at all.
     pub isolated: bool,
+    /// No way out but to the instance.
+    pub vpc: bool,
     /// What is downloaded.
     pub inputs: Vec<Input>,
     /// Directories whose files become objects.
@@ -179,9 +181,7 @@ pub(crate) fn refuse(request: &Value, member: &str, why: &str) -> Result<()> {
     if given { Err(validation(format!("{member} is not available here: {why}."))) } else { Ok(()) }
 }
 
-/// Why members that the network or key service will bring are refused.
-pub(crate) const NO_VPC: &str = "this instance has no VPC networking yet, and a job is not run outside the VPC it asks for";
-/// The same for keys.
+/// Why members that a key service will bring are refused.
 pub(crate) const NO_KEYS: &str = "this instance has no KMS yet, and data is not stored unencrypted where a key is asked for";
 
 /// `resourceconfig.json` of a host.

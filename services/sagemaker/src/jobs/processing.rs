@@ -12,7 +12,7 @@ use tenantry_kernel::{Check, Checks, Cx, OperationRow, Permit, Reply};
 use tenantry_store::Row;
 
 use super::{
-    plan::{self, Input, NO_KEYS, NO_VPC, Output, Plan, local_path, pairs, refuse, s3_uri, text, texts},
+    plan::{self, Input, NO_KEYS, Output, Plan, local_path, pairs, refuse, s3_uri, text, texts},
     record::{Of, Record},
     verbs,
 };
@@ -21,6 +21,7 @@ use crate::{
     error::validation,
     listing::{self, Filter, Shape},
     operation::operation,
+    vpc,
 };
 
 /// The operations of this module.
@@ -35,7 +36,9 @@ pub(crate) fn table() -> Vec<OperationRow> {
 
 const TYPES: [&str; 1] = ["processing-job"];
 /// Condition keys of CreateProcessingJob that are set here.
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 10] = [
+    "aws:RequestTag/${TagKey}",
+    "aws:TagKeys",
     "sagemaker:InstanceTypes",
     "sagemaker:InterContainerTrafficEncryption",
     "sagemaker:MaxRuntimeInSeconds",
@@ -57,7 +60,7 @@ pub(crate) struct Create {
     rest: Map<String, Value>,
 }
 
-operation!(CreateProcessingJob, TYPES + KEYS, Create, create_checks, create);
+operation!(CreateProcessingJob, TYPES + KEYS and ["iam:PassRole", "sagemaker:AddTags"], Create, create_checks, create);
 
 async fn create_checks(cx: &Cx, action: &'static str, input: &Create) -> Result<Checks> {
     let request = plan::view(&input.rest);
@@ -98,7 +101,6 @@ pub(crate) fn plan(scope: &Scope, record: &Record) -> Result<Plan> {
     let request = plan::view(&record.request);
     let (app, cluster, network) =
         (&request["AppSpecification"], &request["ProcessingResources"]["ClusterConfig"], &request["NetworkConfig"]);
-    refuse(network, "VpcConfig", NO_VPC)?;
     refuse(&request["ProcessingOutputConfig"], "KmsKeyId", NO_KEYS)?;
     refuse(cluster, "VolumeKmsKeyId", NO_KEYS)?;
     refuse(cluster, "InstancePreferences", "there is one kind of capacity, give InstanceType")?;
@@ -130,6 +132,7 @@ pub(crate) fn plan(scope: &Scope, record: &Record) -> Result<Plan> {
         max_runtime: Duration::from_secs(request["StoppingCondition"]["MaxRuntimeInSeconds"].as_u64().unwrap_or(DEFAULT_RUNTIME)),
         env: pairs(&request["Environment"]),
         isolated: network["EnableNetworkIsolation"] == json!(true),
+        vpc: vpc::asked(&network["VpcConfig"])?,
         inputs: inputs(&request)?,
         outputs: outputs(&request)?,
         archives: Vec::new(),

@@ -259,10 +259,10 @@ async fn a_restart_after_stop_is_stopped() {
 #[tokio::test]
 async fn refused_at_create() {
     let world = World::new(Script::exits(0)).await;
-    let vpc = json!({"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]});
+    let vpc = json!({"Subnets": ["subnet-1"], "SecurityGroupIds": ["default"]});
     let second = training()["InputDataConfig"][0].clone();
     for (request, part) in [
-        (with(training(), "/VpcConfig", vpc.clone()), "VpcConfig is not available here"),
+        (with(training(), "/VpcConfig", vpc.clone()), "default in VpcConfig.SecurityGroupIds is not a valid id"),
         (with(training(), "/OutputDataConfig/KmsKeyId", json!("alias/x")), "KmsKeyId is not available here"),
         (with(training(), "/ResourceConfig/VolumeKmsKeyId", json!("alias/x")), "VolumeKmsKeyId is not available here"),
         (
@@ -293,7 +293,7 @@ async fn refused_at_create() {
         assert!(error.message.contains(part), "{error}");
     }
     for (request, part) in [
-        (with(processing(), "/NetworkConfig", json!({"VpcConfig": vpc})), "VpcConfig is not available here"),
+        (with(processing(), "/NetworkConfig", json!({"VpcConfig": vpc})), "default in VpcConfig.SecurityGroupIds is not a valid id"),
         (with(processing(), "/ProcessingOutputConfig/KmsKeyId", json!("alias/x")), "KmsKeyId is not available here"),
         (with(processing(), "/ProcessingInputs/0/S3Input/LocalPath", json!("/opt/ml/../../etc")), "must be a directory below /opt/ml"),
         (with(processing(), "/ProcessingInputs/0/S3Input/S3InputMode", json!("Pipe")), "Pipe"),
@@ -326,11 +326,50 @@ async fn policies_see_what_a_job_asks_for() {
     }
     let within = with(training(), "/VpcConfig", json!({"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}));
     let statement = create(r#""Null":{"sagemaker:VpcSubnets":"true","sagemaker:VpcSecurityGroupIds":"true"}"#);
-    let error = world.call_denied(&statement, "CreateTrainingJob", within).await;
-    assert_eq!(error.code, "ValidationException", "allowed, and then refused: {error}");
+    world.call_limited(&statement, "CreateTrainingJob", within).await.unwrap();
     let network = with(processing(), "/NetworkConfig", json!({"EnableNetworkIsolation": true}));
     let statement = deny("sagemaker:CreateProcessingJob", r#""Bool":{"sagemaker:NetworkIsolation":"true"}"#);
     assert_eq!(world.call_denied(&statement, "CreateProcessingJob", network).await.code, "AccessDeniedException");
+}
+
+#[tokio::test]
+async fn a_job_in_a_vpc_has_no_way_to_the_internet() {
+    let vpc = json!({"Subnets": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]});
+    for (operation, request, internet) in [
+        ("CreateTrainingJob", training(), true),
+        ("CreateTrainingJob", with(training(), "/VpcConfig", vpc.clone()), false),
+        ("CreateProcessingJob", processing(), true),
+        ("CreateProcessingJob", with(processing(), "/NetworkConfig", json!({"VpcConfig": vpc})), false),
+    ] {
+        let (world, training) = (World::new(Script::exits(0)).await, operation == "CreateTrainingJob");
+        world.call(operation, request).await.unwrap();
+        let over = world.over(training).await;
+        assert_eq!(over[if training { "TrainingJobStatus" } else { "ProcessingJobStatus" }], "Completed", "{over}");
+        assert_eq!(*world.doors.0.lock().unwrap(), [internet], "{operation}");
+        let echoed = if training { &over["VpcConfig"] } else { &over["NetworkConfig"]["VpcConfig"] };
+        assert_eq!(echoed, &if internet { Value::Null } else { vpc.clone() });
+    }
+}
+
+/// A trust policy that binds SageMaker to what it works for ("The confused deputy problem", IAM User Guide).
+#[tokio::test]
+async fn a_role_may_be_for_certain_jobs_only() {
+    for (condition, allowed) in [
+        (r#""StringEquals":{"aws:SourceAccount":"123456789012"}"#, true),
+        (r#""StringEquals":{"aws:SourceAccount":"999999999999"}"#, false),
+        (r#""ArnLike":{"aws:SourceArn":"arn:aws:sagemaker:us-east-1:123456789012:training-job/job-*"}"#, true),
+        (r#""ArnLike":{"aws:SourceArn":"arn:aws:sagemaker:us-east-1:123456789012:processing-job/*"}"#, false),
+        (r#""Bool":{"aws:PrincipalIsAWSService":"true"}"#, true),
+        (r#""StringEquals":{"aws:PrincipalServiceName":"lambda.amazonaws.com"}"#, false),
+    ] {
+        let world = World::new(Script::exits(0)).await;
+        world.trust_under(condition).await;
+        let made = world.call("CreateTrainingJob", training()).await;
+        match made {
+            Ok(_) => assert!(allowed, "{condition}"),
+            Err(error) => assert!(!allowed && error.message.starts_with("Could not assume role"), "{condition}: {error}"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tenantry_store::Row;
 
 use super::{
     metrics,
-    plan::{self, Archive, Input, NO_KEYS, NO_VPC, Output, Plan, local_path, pairs, refuse, s3_uri, text, texts},
+    plan::{self, Archive, Input, NO_KEYS, Output, Plan, local_path, pairs, refuse, s3_uri, text, texts},
     record::{Of, Record},
     uri::{S3Uri, relative},
     verbs,
@@ -24,6 +24,7 @@ use crate::{
     error::validation,
     listing::{self, Filter, Shape},
     operation::operation,
+    vpc,
 };
 
 /// The operations of this module.
@@ -38,7 +39,14 @@ pub(crate) fn table() -> Vec<OperationRow> {
 
 const TYPES: [&str; 1] = ["training-job"];
 /// Condition keys of CreateTrainingJob that are set here.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 16] = [
+    "aws:RequestTag/${TagKey}",
+    "aws:TagKeys",
+    "sagemaker:EnableRemoteDebug",
+    "sagemaker:FileSystemAccessMode",
+    "sagemaker:FileSystemDirectoryPath",
+    "sagemaker:FileSystemId",
+    "sagemaker:FileSystemType",
     "sagemaker:InstanceTypes",
     "sagemaker:InterContainerTrafficEncryption",
     "sagemaker:KeepAlivePeriod",
@@ -69,7 +77,7 @@ pub(crate) struct Create {
     rest: Map<String, Value>,
 }
 
-operation!(CreateTrainingJob, TYPES + KEYS, Create, create_checks, create);
+operation!(CreateTrainingJob, TYPES + KEYS and ["iam:PassRole", "sagemaker:AddTags"], Create, create_checks, create);
 
 async fn create_checks(cx: &Cx, action: &'static str, input: &Create) -> Result<Checks> {
     let request = plan::view(&input.rest);
@@ -80,11 +88,26 @@ async fn create_checks(cx: &Cx, action: &'static str, input: &Create) -> Result<
         let check = verbs::key(check, "sagemaker:OutputKmsKey", &request["OutputDataConfig"]["KmsKeyId"]);
         let check = verbs::key(check, "sagemaker:KeepAlivePeriod", &resources["KeepAlivePeriodInSeconds"]);
         let check = verbs::key(check, "sagemaker:MaxRuntimeInSeconds", &request["StoppingCondition"]["MaxRuntimeInSeconds"]);
+        let debug = request["RemoteDebugConfig"]["EnableRemoteDebug"].as_bool().map(|on| on.to_string());
+        let check = file_system_keys(check.key_if("sagemaker:EnableRemoteDebug", debug), &request["InputDataConfig"]);
         let groups = resources["InstanceGroups"].as_array().into_iter().flatten().map(|group| text(group, "InstanceType"));
         let types: Vec<_> =
             std::iter::once(text(resources, "InstanceType")).chain(groups).filter(|t| !t.is_empty()).map(str::to_owned).collect();
         if types.is_empty() { check } else { check.list("sagemaker:InstanceTypes", types) }
     })
+}
+
+/// The file systems that channels come from.
+fn file_system_keys(check: Check, channels: &Value) -> Check {
+    let sources: Vec<&Value> = channels.as_array().into_iter().flatten().map(|c| &c["DataSource"]["FileSystemDataSource"]).collect();
+    [
+        ("FileSystemAccessMode", "sagemaker:FileSystemAccessMode"),
+        ("DirectoryPath", "sagemaker:FileSystemDirectoryPath"),
+        ("FileSystemId", "sagemaker:FileSystemId"),
+        ("FileSystemType", "sagemaker:FileSystemType"),
+    ]
+    .iter()
+    .fold(check, |check, (member, key)| check.key_of(*key, sources.iter().filter_map(|s| s[*member].as_str().map(str::to_owned))))
 }
 
 async fn create(cx: &Cx, permit: Permit<CreateTrainingJob>, input: Create) -> Result<Reply> {
@@ -152,6 +175,7 @@ pub(crate) fn plan(scope: &Scope, record: &Record) -> Result<Plan> {
         max_runtime: Duration::from_secs(max_runtime),
         env: pairs(&request["Environment"]),
         isolated: request["EnableNetworkIsolation"] == json!(true),
+        vpc: vpc::asked(&request["VpcConfig"])?,
         inputs: channels(&request)?,
         outputs: Vec::new(),
         archives: vec![Archive { dir: OUTPUT_DATA.into(), uri: results.below("output.tar.gz"), even_empty: false }],
@@ -171,7 +195,6 @@ pub(crate) fn plan(scope: &Scope, record: &Record) -> Result<Plan> {
 
 fn refuse_unsupported(request: &Value) -> Result<()> {
     let (specification, resources) = (&request["AlgorithmSpecification"], &request["ResourceConfig"]);
-    refuse(request, "VpcConfig", NO_VPC)?;
     refuse(&request["OutputDataConfig"], "KmsKeyId", NO_KEYS)?;
     refuse(resources, "VolumeKmsKeyId", NO_KEYS)?;
     refuse(resources, "InstanceGroups", "clusters of several kinds of instances cannot be run")?;

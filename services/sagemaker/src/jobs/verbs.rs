@@ -15,7 +15,7 @@ use crate::{
     error::{in_use, limit, validation},
     experiments,
     names::PRINCIPAL,
-    tagging,
+    tagging, vpc,
 };
 
 /// Checks of a Create call: the action on the job, `iam:PassRole`, and tagging when there are tags.
@@ -33,18 +33,12 @@ pub(crate) fn create_checks(
     let tags = tags_of(&whole, "Tags");
     let role = plan::role(&cx.scope(), plan::text(&whole, "RoleArn"))?;
     let check = keys(Check::on(action, arn.clone()).request_tags(&tags));
-    Ok(Checks::from(check).and(Check::pass_role(role, PRINCIPAL)).and_if(tagging::on_create(&arn, &tags, creating)))
+    Ok(Checks::from(check).and(Check::pass_role_for(role, PRINCIPAL, &arn)).and_if(tagging::on_create(&arn, &tags, creating)))
 }
 
 /// `sagemaker:VpcSubnets` and its kin: present only when the request has them.
 pub(crate) fn network_keys(check: Check, network: &Value) -> Check {
-    let mut check = check;
-    for (member, key) in [("Subnets", "sagemaker:VpcSubnets"), ("SecurityGroupIds", "sagemaker:VpcSecurityGroupIds")] {
-        let values = plan::texts(&network["VpcConfig"][member]);
-        if !values.is_empty() {
-            check = check.list(key, values);
-        }
-    }
+    let mut check = vpc::keys(check, &network["VpcConfig"]);
     for (member, key) in [
         ("EnableNetworkIsolation", "sagemaker:NetworkIsolation"),
         ("EnableInterContainerTrafficEncryption", "sagemaker:InterContainerTrafficEncryption"),

@@ -62,7 +62,8 @@ async fn fetch(cx: &Cx, location: &S3Location) -> Result<String> {
     if let Some(version) = &location.version_id {
         request["VersionId"] = json!(version);
     }
-    let reply = cx.kernel.call(&cx.caller, &cx.region, "s3", "GetObject", request).await.map_err(|error| refused(error.message))?;
+    let caller = cx.caller.forwarded(names::PRINCIPAL);
+    let reply = cx.kernel.call(&caller, &cx.region, "s3", "GetObject", request).await.map_err(|error| refused(error.message))?;
     let body = reply.body.unwrap_or_else(tenantry_kernel::empty);
     let bytes = tenantry_kernel::collect(body, quota::DEFINITION_BYTES).await.map_err(|error| refused(error.to_string()))?;
     let bytes = bytes.ok_or_else(|| refused(format!("it is longer than {} bytes", quota::DEFINITION_BYTES)))?;
@@ -90,13 +91,13 @@ pub(crate) struct CreateInput {
     parallelism_configuration: Option<Parallelism>,
 }
 
-operation!(CreatePipeline, ["pipeline"], CreateInput, resolve_create, create);
+operation!(CreatePipeline, ["pipeline"] + ["aws:RequestTag/${TagKey}", "aws:TagKeys"] and ["iam:PassRole", "sagemaker:AddTags"], CreateInput, resolve_create, create);
 
 async fn resolve_create(cx: &Cx, action: &'static str, input: &CreateInput) -> Result<Checks> {
     let arn = names::arn(&cx.scope(), "pipeline", &input.pipeline_name);
     let tag = tagging::on_create(&arn, &input.tags, "CreatePipeline");
-    let check = Check::on(action, arn).request_tags(&input.tags);
-    Ok(Checks::from(check).and(Check::pass_role(role_of(cx, &input.role_arn)?, names::PRINCIPAL)).and_if(tag))
+    let pass = Check::pass_role_for(role_of(cx, &input.role_arn)?, names::PRINCIPAL, &arn);
+    Ok(Checks::from(Check::on(action, arn).request_tags(&input.tags)).and(pass).and_if(tag))
 }
 
 async fn create(cx: &Cx, permit: Permit<CreatePipeline>, input: CreateInput) -> Result<Reply> {
@@ -164,7 +165,7 @@ pub(crate) struct UpdateInput {
     parallelism_configuration: Option<Parallelism>,
 }
 
-operation!(UpdatePipeline, ["pipeline"], UpdateInput, resolve_update, update);
+operation!(UpdatePipeline, ["pipeline"] + [] and ["iam:PassRole"], UpdateInput, resolve_update, update);
 
 async fn resolve_update(cx: &Cx, action: &'static str, input: &UpdateInput) -> Result<Checks> {
     let arn = names::arn(&cx.scope(), "pipeline", &input.pipeline_name);
@@ -176,8 +177,8 @@ async fn resolve_update(cx: &Cx, action: &'static str, input: &UpdateInput) -> R
             role = Some(role_of(cx, &row.body::<PipelineRecord>()?.role)?);
         }
     }
-    let check = Check::on(action, arn);
-    Ok(Checks::from(check).and_if(role.map(|role| Check::pass_role(role, names::PRINCIPAL))))
+    let pass = role.map(|role| Check::pass_role_for(role, names::PRINCIPAL, &arn));
+    Ok(Checks::from(Check::on(action, arn)).and_if(pass))
 }
 
 async fn update(cx: &Cx, permit: Permit<UpdatePipeline>, input: UpdateInput) -> Result<Reply> {

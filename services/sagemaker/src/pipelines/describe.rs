@@ -16,10 +16,11 @@ pub(crate) struct PipelineInput {
     pipeline_version_alias: Option<Value>,
 }
 
-operation!(DescribePipeline, ["pipeline"], PipelineInput, resolve_pipeline, pipeline);
+operation!(DescribePipeline, ["pipeline"] + ["sagemaker:PipelineVersionId"], PipelineInput, resolve_pipeline, pipeline);
 
 async fn resolve_pipeline(cx: &Cx, action: &'static str, input: &PipelineInput) -> Result<Checks> {
-    Ok(Check::on(action, record::pipeline_arn(cx, &input.pipeline_name)?).into())
+    let version = input.pipeline_version_id.as_ref().map(ToString::to_string);
+    Ok(Check::on(action, record::pipeline_arn(cx, &input.pipeline_name)?).key_if("sagemaker:PipelineVersionId", version).into())
 }
 
 async fn pipeline(cx: &Cx, permit: Permit<DescribePipeline>, input: PipelineInput) -> Result<Reply> {

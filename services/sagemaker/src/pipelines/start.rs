@@ -44,12 +44,14 @@ struct Parameter {
     value: String,
 }
 
-operation!(StartPipelineExecution, ["pipeline"], StartInput, resolve, start);
+operation!(StartPipelineExecution, ["pipeline"] + ["sagemaker:PipelineVersionId"] and ["iam:PassRole"], StartInput, resolve, start);
 
 async fn resolve(cx: &Cx, action: &'static str, input: &StartInput) -> Result<Checks> {
     let role = input.role_arn.as_deref().map(|role| role_of(cx, role)).transpose()?;
-    let check = Check::on(action, record::pipeline_arn(cx, &input.pipeline_name)?);
-    Ok(Checks::from(check).and_if(role.map(|role| Check::pass_role(role, names::PRINCIPAL))))
+    let arn = record::pipeline_arn(cx, &input.pipeline_name)?;
+    let pass = role.map(|role| Check::pass_role_for(role, names::PRINCIPAL, &arn));
+    let version = input.pipeline_version_id.as_ref().map(ToString::to_string);
+    Ok(Checks::from(Check::on(action, arn).key_if("sagemaker:PipelineVersionId", version)).and_if(pass))
 }
 
 async fn start(cx: &Cx, permit: Permit<StartPipelineExecution>, input: StartInput) -> Result<Reply> {

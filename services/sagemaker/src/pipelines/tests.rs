@@ -168,6 +168,38 @@ async fn bad_definitions_and_parameters_are_named() {
     );
 }
 
+/// The platform reads the definition for whoever creates the pipeline: it is the caller's right, by way of SageMaker.
+#[tokio::test]
+async fn a_definition_is_read_on_the_callers_behalf() {
+    let world = World::new();
+    world.fates.objects.lock().unwrap().insert("bucket/definition.json".to_owned(), definition(&[training("T")]));
+    for (condition, allowed) in [
+        (r#""Bool":{"aws:ViaAWSService":"true"}"#, true),
+        (r#""ForAnyValue:StringEquals":{"aws:CalledVia":"sagemaker.amazonaws.com"}"#, true),
+        (r#""StringEquals":{"aws:CalledViaFirst":"sagemaker.amazonaws.com"}"#, true),
+        (r#""Bool":{"aws:ViaAWSService":"false"}"#, false),
+        (r#""Bool":{"aws:PrincipalIsAWSService":"true"}"#, false),
+    ] {
+        let policy = format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":["sagemaker:*","iam:PassRole"],"Resource":"*"}},
+            {{"Effect":"Allow","Action":"s3:GetObject","Resource":"*","Condition":{{{condition}}}}}]}}"#
+        );
+        let caller = world.role("creator", &policy, &[]).await;
+        let request = json!({"PipelineName": format!("p{}", tenantry_kernel::Ids::lower(6)), "ClientRequestToken": token(), "RoleArn": "arn:aws:iam::111122223333:role/creator",
+            "PipelineDefinitionS3Location": {"Bucket": "bucket", "ObjectKey": "definition.json"}});
+        if allowed {
+            world.ok(&caller, "CreatePipeline", request).await;
+        } else {
+            let error = world.refused(&caller, "CreatePipeline", request).await;
+            assert!(error.message.contains("s3:GetObject"), "{condition}: {error}");
+        }
+        // Asked for directly it is not by way of anyone.
+        let direct = json!({"Bucket": "bucket", "Key": "definition.json"});
+        let read = world.kernel.call(&caller, &REGION.into(), "s3", "GetObject", direct).await;
+        assert_eq!(read.is_ok(), condition.contains("ViaAWSService\":\"false"), "{condition}");
+    }
+}
+
 #[tokio::test]
 async fn tenants_start_only_what_is_tagged_theirs() {
     let world = World::new();

@@ -27,7 +27,7 @@ pub(crate) struct CreateInput {
     managed_configuration: Option<Value>,
 }
 
-operation!(CreateModelPackageGroup, ["model-package-group"], CreateInput, resolve_create, create);
+operation!(CreateModelPackageGroup, ["model-package-group"] + ["aws:RequestTag/${TagKey}", "aws:TagKeys"] and ["sagemaker:AddTags"], CreateInput, resolve_create, create);
 
 async fn resolve_create(cx: &Cx, action: &'static str, input: &CreateInput) -> Result<Checks> {
     let arn = names::arn(&cx.scope(), "model-package-group", &input.model_package_group_name);

@@ -31,7 +31,7 @@ operation!(ListModelPackages, ["model-package"], ListInput, resolve, list);
 
 async fn resolve(cx: &Cx, action: &'static str, input: &ListInput) -> Result<Checks> {
     Ok(match &input.model_package_group_name {
-        Some(group) => check(action, versions_of(&record::group_arn(cx, group)?)?, None, None).into(),
+        Some(group) => check(action, versions_of(&record::group_arn(cx, group)?)?, None, None, None).into(),
         None => Check::any(action).into(),
     })
 }

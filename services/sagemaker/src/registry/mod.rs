@@ -15,7 +15,8 @@ mod update;
 
 use tenantry_kernel::OperationRow;
 
-pub(crate) use record::{GroupRecord, PackageRecord, group_document, package_document};
+pub(crate) use package::{CURRENT, current};
+pub(crate) use record::{GroupRecord, PackageRecord, group_document, group_of, package_arn, package_document};
 
 /// The operations of this module.
 #[must_use]

@@ -52,21 +52,56 @@ pub(super) fn versions_of(group: &Arn) -> Result<Arn> {
     Ok(names::arn(&scope, "model-package", &format!("{}/*", group.resource_type_and_id().1)))
 }
 
-/// A check on a package, under its group's policy and with the condition keys of its approval and metadata.
-pub(super) fn check(action: &'static str, arn: Arn, approval: Option<&str>, metadata: Option<&Value>) -> Check {
+/// A check on a package, under its group's policy and with the condition keys of the approval, metadata and life cycle
+/// that a request has.
+pub(super) fn check(action: &'static str, arn: Arn, approval: Option<&str>, metadata: Option<&Value>, cycle: Option<&Value>) -> Check {
     let mut check = Check::on(action, arn.clone()).key_if("sagemaker:ModelApprovalStatus", approval);
     for (key, value) in metadata.and_then(Value::as_object).into_iter().flatten() {
         check = check.key(format!("sagemaker:CustomerMetadataProperties/{key}"), value.as_str().unwrap_or_default());
     }
+    let of_cycle = |member: &str| cycle.and_then(|cycle| cycle[member].as_str());
+    check = check
+        .key_if("sagemaker:ModelLifeCycle:Stage", of_cycle("Stage"))
+        .key_if("sagemaker:ModelLifeCycle:StageStatus", of_cycle("StageStatus"));
     match record::group_of(&arn) {
         Some(group) => check.policy_of(group),
         None => check,
     }
 }
 
+/// Condition keys of what a package has already.
+pub(crate) const CURRENT: [&str; 3] = [
+    "sagemaker:CurrentCustomerMetadataProperties/${MetadataKey}",
+    "sagemaker:CurrentModelLifeCycleStage",
+    "sagemaker:CurrentModelLifeCycleStageStatus",
+];
+
+/// A check with the keys of [`CURRENT`]: none where the package is not there, which is told later.
+pub(crate) async fn current(cx: &Cx, check: Check, package: &Arn) -> Result<Check> {
+    let scope = Scope::new(package.account(), package.region());
+    let Some(row) = cx.kernel.store().get(names::PACKAGE, &scope, &record::package_id(package)).await? else { return Ok(check) };
+    let document = row.body::<PackageRecord>()?.document;
+    let mut check = check;
+    for (key, value) in document.get("CustomerMetadataProperties").and_then(Value::as_object).into_iter().flatten() {
+        check = check.key(format!("sagemaker:CurrentCustomerMetadataProperties/{key}"), value.as_str().unwrap_or_default());
+    }
+    let of_cycle = |member: &str| document.get("ModelLifeCycle").and_then(|cycle| cycle[member].as_str());
+    Ok(check
+        .key_if("sagemaker:CurrentModelLifeCycleStage", of_cycle("Stage"))
+        .key_if("sagemaker:CurrentModelLifeCycleStageStatus", of_cycle("StageStatus")))
+}
+
 operation!(
     CreateModelPackage,
-    ["model-package"] + ["sagemaker:ModelApprovalStatus", "sagemaker:CustomerMetadataProperties/${MetadataKey}"],
+    ["model-package"]
+        + [
+            "aws:RequestTag/${TagKey}", "aws:TagKeys",
+            "sagemaker:ModelApprovalStatus",
+            "sagemaker:CustomerMetadataProperties/${MetadataKey}",
+            "sagemaker:ModelLifeCycle:Stage",
+            "sagemaker:ModelLifeCycle:StageStatus"
+        ]
+        and ["sagemaker:AddTags"],
     CreateInput,
     resolve_create,
     create
@@ -76,7 +111,8 @@ async fn resolve_create(cx: &Cx, action: &'static str, input: &CreateInput) -> R
     let arn = input.arn(cx)?;
     let tag = tagging::on_create(&arn, &input.tags, "CreateModelPackage");
     let metadata = input.rest.get("CustomerMetadataProperties");
-    Ok(Checks::from(check(action, arn, input.model_approval_status.as_deref(), metadata).request_tags(&input.tags)).and_if(tag))
+    let check = check(action, arn, input.model_approval_status.as_deref(), metadata, input.rest.get("ModelLifeCycle"));
+    Ok(Checks::from(check.request_tags(&input.tags)).and_if(tag))
 }
 
 async fn create(cx: &Cx, permit: Permit<CreateModelPackage>, mut input: CreateInput) -> Result<Reply> {
@@ -169,11 +205,12 @@ pub(crate) struct PackageInput {
     model_package_name: String,
 }
 
-operation!(DescribeModelPackage, ["model-package"], PackageInput, resolve, describe);
-operation!(DeleteModelPackage, ["model-package"], PackageInput, resolve, delete);
+operation!(DescribeModelPackage, ["model-package"] + CURRENT, PackageInput, resolve, describe);
+operation!(DeleteModelPackage, ["model-package"] + CURRENT, PackageInput, resolve, delete);
 
 async fn resolve(cx: &Cx, action: &'static str, input: &PackageInput) -> Result<Checks> {
-    Ok(check(action, record::package_arn(cx, &input.model_package_name)?, None, None).into())
+    let arn = record::package_arn(cx, &input.model_package_name)?;
+    Ok(current(cx, check(action, arn.clone(), None, None, None), &arn).await?.into())
 }
 
 async fn describe(cx: &Cx, permit: Permit<DescribeModelPackage>, input: PackageInput) -> Result<Reply> {

@@ -139,3 +139,46 @@ async fn policies_can_demand_an_approval_status() {
     );
     world.ok(&reviewer, "UpdateModelPackage", json!({"ModelPackageArn": arn, "ModelApprovalStatus": "Rejected"})).await;
 }
+
+/// Keys of what a package has, and of what a request would make of it.
+#[tokio::test]
+async fn policies_see_the_state_of_a_package() {
+    let world = World::new();
+    let admin = world.role("admin", ALL, &[]).await;
+    world.ok(&admin, "CreateModelPackageGroup", json!({"ModelPackageGroupName": "g"})).await;
+    let mut staged = package("g");
+    staged["ModelLifeCycle"] = json!({"Stage": "Production", "StageStatus": "Live"});
+    let arn = world.ok(&admin, "CreateModelPackage", staged).await["ModelPackageArn"].clone();
+    let update = |more: Value| {
+        let mut request = json!({"ModelPackageArn": arn});
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        request
+    };
+    let approve = || update(json!({"ModelApprovalStatus": "Approved"}));
+    let (other, name) = (json!({"ModelLifeCycle": {"Stage": "Archived", "StageStatus": "Done"}}), json!({"ModelPackageName": arn}));
+    let tag = json!({"ResourceArn": arn, "Tags": [{"Key": "k", "Value": "v"}]});
+    for (action, condition, operation, request, denied) in [
+        ("UpdateModelPackage", r#""sagemaker:CurrentModelLifeCycleStage":"Production""#, "UpdateModelPackage", approve(), true),
+        ("UpdateModelPackage", r#""sagemaker:CurrentModelLifeCycleStage":"Development""#, "UpdateModelPackage", approve(), false),
+        ("UpdateModelPackage", r#""sagemaker:CurrentModelLifeCycleStageStatus":"Live""#, "UpdateModelPackage", approve(), true),
+        ("UpdateModelPackage", r#""sagemaker:CurrentCustomerMetadataProperties/a":"1""#, "UpdateModelPackage", approve(), true),
+        ("UpdateModelPackage", r#""sagemaker:CurrentCustomerMetadataProperties/a":"2""#, "UpdateModelPackage", approve(), false),
+        ("UpdateModelPackage", r#""sagemaker:ModelLifeCycle:Stage":"Archived""#, "UpdateModelPackage", update(other.clone()), true),
+        ("UpdateModelPackage", r#""sagemaker:ModelLifeCycle:StageStatus":"Done""#, "UpdateModelPackage", update(other), true),
+        ("AddTags", r#""sagemaker:CurrentModelLifeCycleStage":"Archived""#, "AddTags", tag.clone(), false),
+        ("AddTags", r#""sagemaker:CurrentModelLifeCycleStage":"Production""#, "AddTags", tag, true),
+        ("DeleteModelPackage", r#""sagemaker:CurrentModelLifeCycleStage":"Production""#, "DeleteModelPackage", name, true),
+    ] {
+        let policy = format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"*","Resource":"*"}},
+            {{"Effect":"Deny","Action":"sagemaker:{action}","Resource":"*","Condition":{{"StringEquals":{{{condition}}}}}}}]}}"#
+        );
+        let limited = world.role("limited", &policy, &[]).await;
+        // The package is as it was for each: what is allowed changes its approval only.
+        if denied {
+            assert_eq!(world.refused(&limited, operation, request).await.code, "AccessDeniedException", "{condition}");
+        } else {
+            world.ok(&limited, operation, request).await;
+        }
+    }
+}

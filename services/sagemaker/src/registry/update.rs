@@ -7,7 +7,7 @@ use tenantry_kernel::{Checks, Cx, Permit, Reply};
 use tenantry_store::{Batch, CommitError};
 
 use super::{
-    package::check,
+    package::{check, current},
     record::{self, PackageRecord},
 };
 use crate::{
@@ -40,7 +40,12 @@ operation!(
         + [
             "sagemaker:ModelApprovalStatus",
             "sagemaker:CustomerMetadataProperties/${MetadataKey}",
-            "sagemaker:CustomerMetadataPropertiesToRemove"
+            "sagemaker:CustomerMetadataPropertiesToRemove",
+            "sagemaker:CurrentCustomerMetadataProperties/${MetadataKey}",
+            "sagemaker:CurrentModelLifeCycleStage",
+            "sagemaker:CurrentModelLifeCycleStageStatus",
+            "sagemaker:ModelLifeCycle:Stage",
+            "sagemaker:ModelLifeCycle:StageStatus"
         ],
     UpdateInput,
     resolve,
@@ -49,7 +54,8 @@ operation!(
 
 async fn resolve(cx: &Cx, action: &'static str, input: &UpdateInput) -> Result<Checks> {
     let arn = record::package_arn(cx, &input.model_package_arn)?;
-    let mut check = check(action, arn, input.model_approval_status.as_deref(), input.customer_metadata_properties.as_ref());
+    let (approval, metadata) = (input.model_approval_status.as_deref(), input.customer_metadata_properties.as_ref());
+    let mut check = current(cx, check(action, arn.clone(), approval, metadata, input.rest.get("ModelLifeCycle")), &arn).await?;
     if !input.customer_metadata_properties_to_remove.is_empty() {
         check = check.list("sagemaker:CustomerMetadataPropertiesToRemove", input.customer_metadata_properties_to_remove.clone());
     }

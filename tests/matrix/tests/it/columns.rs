@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use serde_json::json;
-use tenantry_kernel::{Access, OperationRow};
+use tenantry_kernel::{Access, Credential, OperationRow};
 use tenantry_store::Batch;
 use tenantry_wire::{Operation, Protocol};
 
@@ -34,6 +34,11 @@ impl Asked {
     /// `iam CreateUser`
     pub fn name(&self) -> String {
         format!("{} {}", self.row.service, self.row.name)
+    }
+
+    /// Whether the caller's credential is in the input: then nobody who signs is who calls.
+    pub fn proven_by_input(&self) -> bool {
+        matches!(self.row.credential(), Credential::Input(_))
     }
 
     /// The action that policies are asked for, where they are.
@@ -191,6 +196,7 @@ impl Column {
     pub fn applies(self, asked: &Asked) -> bool {
         match self {
             Self::Unsigned => !matches!(asked.row.access(), Access::Public(_)),
+            _ if self.by_policy() && asked.proven_by_input() => false,
             Self::OtherAccount => asked.crosses,
             _ => !self.by_policy() || asked.action().is_some(),
         }
@@ -258,6 +264,8 @@ impl Column {
             }]
         };
         match self {
+            // Refused for what the input holds, not for what is missing.
+            Self::Unsigned if asked.proven_by_input() => vec!["InvalidIdentityToken"],
             Self::Unsigned => pick("MissingAuthenticationTokenException", "MissingAuthenticationToken", "AccessDenied"),
             Self::BadSignature | Self::ChangedAfterSigning | Self::OtherServicesScope | Self::OtherRegionsEndpoint => {
                 pick("InvalidSignatureException", "SignatureDoesNotMatch", "SignatureDoesNotMatch")

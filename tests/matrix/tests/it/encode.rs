@@ -104,7 +104,7 @@ fn rest(operation: &Operation, input: &Value, plain: &mut Plain) {
         .filter(|pair| !pair.is_empty())
         .map(|pair| if pair.contains('=') { pair.to_owned() } else { format!("{pair}=") })
         .collect();
-    let empty = Map::new();
+    let (empty, mut document) = (Map::new(), Map::new());
     let structure = operation.input().and_then(Shape::structure);
     for (name, value) in input.as_object().unwrap_or(&empty) {
         let member: &Member = structure.unwrap().member(name).unwrap();
@@ -127,8 +127,14 @@ fn rest(operation: &Operation, input: &Value, plain: &mut Plain) {
                         .to_vec(),
                 };
             }
+            Location::Body if operation.service.protocol == Protocol::RestJson => {
+                document.insert(member.wire.clone(), wire_json(operation.service, Some(operation.service.shape(member.shape)), value));
+            }
             other => panic!("{}: {name} is in {other:?}, which the examples do not use", operation.name),
         }
+    }
+    if !document.is_empty() {
+        plain.body = Value::Object(document).to_string().into_bytes();
     }
     if operation.streaming_input() {
         plain.body = b"a,b\n1,2\n".to_vec();

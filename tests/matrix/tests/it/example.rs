@@ -176,6 +176,18 @@ impl Maker<'_> {
             ("iam", "PolicyDocument") if self.operation.name == "UpdateAssumeRolePolicy" => return self.known("AssumeRolePolicyDocument"),
             ("iam", "PolicyDocument" | "PolicyInput") => POLICY.to_owned(),
             ("iam", "PolicySourceArn") => format!("arn:aws:iam::{account}:user/example"),
+            ("iam", "SAMLProviderArn") => format!("arn:aws:iam::{account}:saml-provider/{NAME}"),
+            ("iam", "OpenIDConnectProviderArn") => format!("arn:aws:iam::{account}:oidc-provider/{NAME}"),
+            ("iam", "Url") => "https://example.com/a".to_owned(),
+            ("iam", "SerialNumber") => match self.operation.name.as_str() {
+                // Of these the device is what is asked for; of the others its user is.
+                "DeleteVirtualMFADevice" | "TagMFADevice" | "UntagMFADevice" | "ListMFADeviceTags" => {
+                    format!("arn:aws:iam::{account}:mfa/{NAME}")
+                }
+                _ => "GAHT12345678".to_owned(),
+            },
+            ("iam", "AuthenticationCode1" | "AuthenticationCode2") => "123456".to_owned(),
+            ("iam", "Arn") => format!("arn:aws:iam::{account}:user/{NAME}"),
             ("iam", "ActionName") => "s3:GetObject".to_owned(),
             ("iam", "AWSServiceName") => "sagemaker.amazonaws.com".to_owned(),
             ("iam", "DeletionTaskId") => "task/aws-service-role/example/example/1".to_owned(),
@@ -192,6 +204,7 @@ impl Maker<'_> {
             ("s3", "Policy") => format!(
                 r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":"{account}"}},"Action":"s3:GetObject","Resource":"arn:aws:s3:::{BUCKET}/*"}}]}}"#
             ),
+            ("sagemaker", "DomainId") => "d-example00000".to_owned(),
             ("sagemaker", "ResourcePolicy") => format!(
                 r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":"{account}"}},"Action":"sagemaker:DescribeModelPackageGroup","Resource":"*"}}]}}"#
             ),
@@ -210,6 +223,12 @@ impl Maker<'_> {
             ("iam", "GetUser" | "CreateAccessKey" | "ListAccessKeys" | "UpdateAccessKey" | "DeleteAccessKey") => {
                 vec![("UserName", json!(NAME))]
             }
+            ("iam", "CreateLoginProfile" | "GetLoginProfile" | "DeleteLoginProfile") => vec![("UserName", json!(NAME))],
+            ("iam", "DeactivateMFADevice" | "GetMFADevice" | "ListMFADevices" | "ListSSHPublicKeys") => vec![("UserName", json!(NAME))],
+            ("iam", name) if name.ends_with("SigningCertificate") || name.ends_with("SigningCertificates") => {
+                vec![("UserName", json!(NAME))]
+            }
+            ("iam", name) if name.contains("ServiceSpecificCredential") => vec![("UserName", json!(NAME))],
             ("sagemaker", "CreatePipeline") => {
                 vec![("PipelineDefinition", json!(r#"{"Version":"2020-12-01","Parameters":[],"Steps":[]}"#))]
             }
@@ -219,6 +238,7 @@ impl Maker<'_> {
                     json!(format!("arn:aws:sagemaker:us-east-1:{account}:pipeline/example/execution/exampleexec1")),
                 )]
             }
+            ("sagemaker", "CreateApp" | "DescribeApp" | "DeleteApp") => vec![("UserProfileName", json!(NAME))],
             ("sagemaker", "CreateModelPackage") => vec![("ModelPackageGroupName", json!(NAME))],
             ("s3", "PutBucketAcl" | "PutObjectAcl") => vec![("ACL", json!("private"))],
             _ => Vec::new(),

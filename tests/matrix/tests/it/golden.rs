@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use tenantry_kernel::Access;
+use tenantry_kernel::{Access, Credential};
 
 use crate::services;
 
@@ -26,6 +26,11 @@ fn open_operations() {
             Access::Public(reason) => Some(format!("{}:{} public: {reason}\n", row.service, row.name)),
         })
         .collect();
+    // Calls that nobody signs: policies decide once the input has proven who calls.
+    lines.extend(services::table().iter().filter_map(|row| match row.credential() {
+        Credential::Signature => None,
+        Credential::Input(reason) => Some(format!("{}:{} credential in the input: {reason}\n", row.service, row.name)),
+    }));
     lines.sort();
     let now = lines.concat();
     let path = file("open-operations.txt");

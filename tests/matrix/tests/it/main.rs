@@ -7,6 +7,7 @@
 
 mod columns;
 mod controls;
+mod denials;
 mod door;
 mod encode;
 mod example;
@@ -14,5 +15,6 @@ mod golden;
 mod matrix;
 mod send;
 mod services;
+mod teams;
 mod witness;
 mod world;

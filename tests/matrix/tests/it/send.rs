@@ -129,7 +129,7 @@ pub async fn send(kernel: &Kernel, plain: &Plain) -> Answer {
         request = request.header("content-length", plain.body.len());
     }
     let request = request.body(tenantry_kernel::full(plain.body.clone())).unwrap();
-    let arrival = Arrival { peer: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))), secure: true, network: None };
+    let arrival = Arrival { peer: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))), secure: true, ..Arrival::default() };
     answer(kernel.serve(request, arrival).await).await
 }
 

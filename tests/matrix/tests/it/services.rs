@@ -16,7 +16,15 @@ use crate::{
 
 /// Every table.
 pub fn table() -> Vec<OperationRow> {
-    [tenantry_identity::table(), tenantry_s3::table(), tenantry_logs::table(), tenantry_sagemaker::table()].concat()
+    [
+        tenantry_accessanalyzer::table(),
+        tenantry_identity::table(),
+        tenantry_s3::table(),
+        tenantry_logs::table(),
+        tenantry_sagemaker::table(),
+        tenantry_cloudtrail::table(),
+    ]
+    .concat()
 }
 
 /// All of them over one kernel, without reconcilers: nothing is worked on behind a request's back.

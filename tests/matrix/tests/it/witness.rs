@@ -1,6 +1,6 @@
 //! Says whether anything was written: triggers on every table of the store, put there by a second
-//! connection, note each change but those that a refusal is meant to leave (its explanation and its
-//! audit event).
+//! connection, note each change but those that a refusal is meant to leave (its explanation, its audit
+//! event, and when the caller's credentials were last used).
 //!
 //! Why not compare dumps: a write that puts back what was there is a write too.
 
@@ -12,7 +12,7 @@ use rusqlite::Connection;
 pub struct Witness(Connection);
 
 /// Tables that a refusal may change: the audit trail and its counter.
-const AUDIT: [&str; 2] = ["event", "counter"];
+const AUDIT: [&str; 3] = ["event", "event_key", "counter"];
 
 impl Witness {
     /// Begins to watch the store in `dir`, whatever tables it has.
@@ -29,7 +29,7 @@ impl Witness {
             for (event, row) in [("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")] {
                 let (when, shown) = match table.as_str() {
                     "resource" => (
-                        format!("WHEN {row}.kind <> 'audit.denial'"),
+                        format!("WHEN {row}.kind <> 'audit.denial' AND {row}.kind NOT LIKE 'used.%'"),
                         format!("{row}.kind || ' ' || {row}.account || ' ' || CAST({row}.id AS TEXT)"),
                     ),
                     "tag" => (String::new(), format!("{row}.arn || ' ' || {row}.key")),
@@ -56,10 +56,10 @@ impl Witness {
         ask.query_map([count], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
 
-    /// How many audit events have this outcome.
-    pub fn events(&self, outcome: &str) -> i64 {
-        let mut ask = self.0.prepare_cached("SELECT count(*) FROM event WHERE text LIKE '%\"outcome\":\"' || ?1 || '\"%'").unwrap();
-        ask.query_row([outcome], |row| row.get(0)).unwrap()
+    /// How many audit events there are of calls that did not end with an error.
+    pub fn events(&self) -> i64 {
+        let text = "SELECT count(*) FROM event WHERE text LIKE '%\"eventName\":%' AND text NOT LIKE '%\"errorCode\":%'";
+        self.0.prepare_cached(text).unwrap().query_row([], |row| row.get(0)).unwrap()
     }
 
     /// How many explanations of denials are stored.

@@ -265,8 +265,10 @@ pub fn add_session(batch: &mut Batch, account: &AccountId, role: &Role, policies
         policies,
         chained: false,
         mfa: false,
+        mfa_at: None,
         service: None,
         source_arn: None,
+        federation: None,
     };
     let token = Secret::new(key.token.clone().unwrap());
     store_session(batch, &session, Secret::new(key.secret.clone()), token).unwrap();

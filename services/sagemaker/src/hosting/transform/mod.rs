@@ -76,9 +76,16 @@ fn missing(name: &str) -> AwsError {
     validation(format!("Could not find requested job with name: {name}"))
 }
 
-const KEYS: [&str; 4] = ["sagemaker:InstanceTypes", "sagemaker:ModelArn", "sagemaker:OutputKmsKey", "sagemaker:VolumeKmsKey"];
+const KEYS: [&str; 6] = [
+    "aws:RequestTag/${TagKey}",
+    "aws:TagKeys",
+    "sagemaker:InstanceTypes",
+    "sagemaker:ModelArn",
+    "sagemaker:OutputKmsKey",
+    "sagemaker:VolumeKmsKey",
+];
 
-operation!(CreateTransformJob, ["transform-job"] + KEYS, Value, resolve_create, create);
+operation!(CreateTransformJob, ["transform-job"] + KEYS and ["sagemaker:AddTags"], Value, resolve_create, create);
 operation!(DescribeTransformJob, ["transform-job"], Value, resolve_named, describe);
 operation!(ListTransformJobs, ["*"], Filter, resolve_list, list);
 operation!(StopTransformJob, ["transform-job"], Value, resolve_named, stop);

@@ -154,11 +154,14 @@ impl Engine {
     }
 }
 
-struct Doors;
+/// Of every broker that was opened: whether it leads to the internet.
+#[derive(Default)]
+pub struct Doors(pub Mutex<Vec<bool>>);
 struct Door;
 impl BrokerHandle for Door {}
 impl Brokers for Doors {
-    fn open(&self, _: BrokerSpec) -> std::io::Result<Box<dyn BrokerHandle>> {
+    fn open(&self, spec: BrokerSpec) -> std::io::Result<Box<dyn BrokerHandle>> {
+        self.0.lock().unwrap().push(spec.internet);
         Ok(Box::new(Door))
     }
 }
@@ -263,6 +266,7 @@ pub struct World {
     pub engine: Arc<Engine>,
     pub objects: Arc<Objects>,
     pub store: Arc<Memory>,
+    pub doors: Arc<Doors>,
     pub dir: std::path::PathBuf,
 }
 
@@ -290,12 +294,13 @@ impl World {
         ] {
             objects.0.lock().unwrap().insert(name.into(), content.into());
         }
-        let kernel = Self::compose(&dir, &store, &engine, &objects);
-        Self { kernel, engine, objects, store, dir }
+        let doors = Arc::default();
+        let kernel = Self::compose(&dir, &store, &engine, &objects, &doors);
+        Self { kernel, engine, objects, store, doors, dir }
     }
 
     /// As a server does when it starts: nothing of a former process is left.
-    pub fn compose(dir: &Path, store: &Arc<Memory>, engine: &Arc<Engine>, objects: &Arc<Objects>) -> Kernel {
+    pub fn compose(dir: &Path, store: &Arc<Memory>, engine: &Arc<Engine>, objects: &Arc<Objects>, doors: &Arc<Doors>) -> Kernel {
         drop(std::fs::remove_dir_all(dir.join("work")));
         engine.works.lock().unwrap().clear();
         let machinery = Arc::new(Machinery {
@@ -320,7 +325,7 @@ impl World {
         )
         .service(&crate::jobs::table())
         .service(&s3)
-        .brokers(Arc::new(Doors))
+        .brokers(Arc::clone(doors) as Arc<dyn Brokers>)
         .provide(Arc::clone(&machinery))
         .provide(Arc::clone(objects));
         for reconciler in crate::jobs::reconcilers(&machinery) {
@@ -330,7 +335,7 @@ impl World {
     }
 
     pub fn restart(&mut self) {
-        self.kernel = Self::compose(&self.dir, &self.store, &self.engine, &self.objects);
+        self.kernel = Self::compose(&self.dir, &self.store, &self.engine, &self.objects, &self.doors);
     }
 
     pub async fn call(&self, operation: &str, input: Value) -> Result<Value> {
@@ -342,6 +347,11 @@ impl World {
 
     /// The same as somebody whose policy has these statements besides one that allows everything.
     pub async fn call_denied(&self, statements: &str, operation: &str, input: Value) -> AwsError {
+        self.call_limited(statements, operation, input).await.unwrap_err()
+    }
+
+    /// The same, however it ends.
+    pub async fn call_limited(&self, statements: &str, operation: &str, input: Value) -> Result<Value> {
         let scope = Scope::global(ACCOUNT);
         let mut limited = Role { id: "AROALIMITED0000000000".into(), name: "limited".into(), arn: Arn::parse(LIMITED).unwrap(), ..role() };
         limited.policies.inline.insert("limits".into(), format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#));
@@ -350,7 +360,18 @@ impl World {
         self.store.commit(batch).await.unwrap();
         let caller = role_caller(&limited, &AccountId::from(ACCOUNT), "tester");
         let called = self.kernel.call(&caller, &Region::from("us-east-1"), "sagemaker", operation, input).await;
-        called.map(|reply| reply.output).unwrap_err()
+        called.map(|reply| reply.output)
+    }
+
+    /// Lets the execution role be assumed under a condition only.
+    pub async fn trust_under(&self, condition: &str) {
+        let trust = format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"Service":"sagemaker.amazonaws.com"}},"Action":"sts:AssumeRole","Condition":{{{condition}}}}}]}}"#
+        );
+        let mut batch = Batch::new();
+        let row = Row::new(kind::ROLE, &Scope::global(ACCOUNT), "execution", Timestamp::default());
+        batch.put(row.with(&Role { trust, ..role() }).unwrap(), Expect::Any);
+        self.store.commit(batch).await.unwrap();
     }
 
     pub async fn describe(&self, training: bool) -> Value {
