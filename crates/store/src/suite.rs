@@ -490,11 +490,7 @@ async fn revisions(store: &dyn Store) {
     );
     let session = Kind::new("sts.session");
     let fresh = |b: &mut Batch, id: &str, expect| {
-        done(
-            b.put(Row::new(session, &here(), id, at(1)), expect)
-                .claim_unique("key", id, "1")
-                .put_secret(id, Secret::new("s".to_owned())),
-        )
+        done(b.put(Row::new(session, &here(), id, at(1)), expect).claim_unique("key", id, "1").put_secret(id, Secret::new("s".to_owned())))
     };
     assert!(!changes(&|b| fresh(b, "one", Expect::Absent)).await, "new credentials were never remembered");
     assert!(changes(&|b| fresh(b, "two", Expect::Any)).await);
