@@ -17,6 +17,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "assets"))
 
 import providers
+from conftest import start
 from providers import ATTRIBUTES, OidcIssuer, SamlProvider, encoded
 
 
@@ -346,6 +347,14 @@ def test_session_policies_and_other_accounts(red, role):
 # OpenID Connect
 
 
+@pytest.fixture(scope="module")
+def instance():
+    """A server whose operator lets it ask issuers on this machine."""
+    running = start("--egress", "localhost,127.0.0.1")
+    yield running
+    assert running.stop() == 0
+
+
 @pytest.fixture
 def issuer(tmp_path):
     running = OidcIssuer(tmp_path, path="/realms/red")
@@ -491,6 +500,20 @@ def test_issuers_that_cannot_be_used(instance, tmp_path):
     down = realm("down")
     down.issuer.close()
     refused(lambda: down.assume(down.issuer.token()), "IDPCommunicationError")
+
+
+def test_loopback_is_the_operators(own_instance, tmp_path):
+    """Nobody who may make a provider learns what listens beside the server."""
+    issuer = OidcIssuer(tmp_path)
+    realm = Realm(own_instance, issuer, "beside")
+    answers = []
+    for _ in range(2):
+        with pytest.raises(botocore.exceptions.ClientError) as caught:
+            realm.assume(issuer.token())
+        answers.append(caught.value.response["Error"])
+        # Open the first time, closed the second.
+        issuer.close()
+    assert answers[0] == answers[1] and answers[0]["Code"] == "InvalidIdentityToken", answers
 
 
 def test_tags_and_source_identity_of_a_token(instance, issuer):

@@ -3,7 +3,7 @@
 //! Anybody may send a token without being known, so what a token can make the instance do is bounded: only
 //! issuers that an account has made a provider of are asked, a few times a minute, within seconds, for a
 //! document of bounded length; redirects are not followed. Addresses inside the operator's networks are
-//! reached only where the operator lists the host, and loopback only for an issuer that is named so.
+//! reached only where the operator lists the host, and loopback only for an issuer that is named so, where the operator lists that name.
 //! AWS's own host names end at the instance, as everywhere.
 //!
 //! The issuer's certificate is verified with the system's roots, or else by the provider's thumbprints

@@ -74,10 +74,13 @@ impl Fetcher<'_> {
         let own = self.provider.name.split('/').next().and_then(|authority| authority.parse::<Uri>().ok());
         let own = own.as_ref().and_then(Uri::host).unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         let loopback = is_loopback_name(host) && is_loopback_name(&own);
-        let reach = if loopback { Reach::Public } else { (self.policy)(host, port) };
-        if let Reach::Refused(why) = reach {
-            return Err(denied(why));
-        }
+        // Behind loopback are the operator's own programs, and whoever may make a provider could knock on their doors: only where
+        // the operator lists the name, then on any port.
+        let reach = match (self.policy)(host, if loopback { 443 } else { port }) {
+            Reach::Refused(why) => return Err(denied(why)),
+            Reach::Public if loopback => return Err(denied(format!("`{host}` is reached only where `--egress` lists it"))),
+            reach => reach,
+        };
         let fits = |ip: IpAddr| if loopback { ip.is_loopback() } else { is_outside(ip) || (reach == Reach::Listed && is_private(ip)) };
         let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.filter(|address| fits(address.ip())).collect();
         if found.is_empty() { Err(denied(format!("`{host}` is at no address that may be reached"))) } else { Ok(found) }
