@@ -1,6 +1,6 @@
 """SageMaker for several users and teams: domains, profiles with tags, links by tag, team roles, source identity.
 
-Policies are those of the document that this follows, with names of our own where it has placeholders.
+Policies have the form that platform engineers give them: a tag on the profile, compared with the user's name or session tag.
 """
 
 import json
