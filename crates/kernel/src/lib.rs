@@ -44,7 +44,7 @@ pub use credential::{Admission, Credential};
 pub use cx::{Caller, Cx, NetworkOrigin, RequestInfo, SignedAs};
 pub use declared::ARN_FORMATS;
 pub use door::{Arrival, MAX_BUFFERED, MAX_DOCUMENT};
-pub use explain::{CanReach, Reach, lines, role_caller, seen_by};
+pub use explain::{CanReach, Reach, about_resource, lines, of_resource, role_caller, seen_by};
 pub use kernel::{BrokerHandle, BrokerSpec, Brokers, CredentialsSource, Kernel, KernelBuilder};
 pub use last_used::{KEY_USED, PRINCIPAL_USED, SERVICE_USED, Used};
 pub use operation::{Access, Operation, OperationRow, Reply};

@@ -17,7 +17,7 @@ mod words;
 
 pub use reach::{CanReach, Reach};
 pub(crate) use record::explained;
-pub use visible::seen_by;
+pub use visible::{about_resource, of_resource, seen_by};
 pub use words::lines;
 
 use crate::{

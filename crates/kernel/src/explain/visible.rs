@@ -10,12 +10,15 @@ use super::words;
 /// Layers that belong to the resource's account.
 const OF_RESOURCE: [&str; 3] = ["resource", "trust", "resource-control"];
 
-fn of_resource(layer: &Value) -> bool {
+/// Whether a layer of an explanation is the resource's account's to tell.
+#[must_use]
+pub fn of_resource(layer: &Value) -> bool {
     layer.as_str().is_some_and(|layer| OF_RESOURCE.contains(&layer))
 }
 
-/// Condition keys that tell about the resource.
-fn about_resource(key: &str) -> bool {
+/// Whether a condition key, in lower case, tells about the resource.
+#[must_use]
+pub fn about_resource(key: &str) -> bool {
     let name = key.split_once(':').map_or(key, |(_, name)| name);
     name.starts_with("resource") || name.starts_with("existingobjecttag/")
 }

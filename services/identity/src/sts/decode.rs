@@ -9,7 +9,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tenantry_core::Result;
-use tenantry_kernel::{Check, Checks, Cx, DENIAL, OperationRow, Permit, Reply};
+use tenantry_kernel::{Check, Checks, Cx, DENIAL, OperationRow, Permit, Reply, about_resource, of_resource};
 
 use super::error;
 use crate::operation::operation;
@@ -34,15 +34,6 @@ async fn handle(cx: &Cx, permit: Permit<DecodeAuthorizationMessage>, input: Inpu
     Ok(json!({ "DecodedMessage": decoded(&stored, permit.account().as_str()).to_string() }).into())
 }
 
-/// Layers that belong to the resource's account.
-const OF_RESOURCE: [&str; 3] = ["resource", "trust", "resource-control"];
-
-/// Condition keys that tell about the resource.
-fn about_resource(key: &str) -> bool {
-    let name = key.split_once(':').map_or(key, |(_, name)| name);
-    name.starts_with("resource") || name.starts_with("existingobjecttag/")
-}
-
 /// The stored explanation in the form of AWS's decoded message, as `account` may see it.
 fn decoded(stored: &Value, account: &str) -> Value {
     // The check that failed is the one that was recorded.
@@ -50,7 +41,7 @@ fn decoded(stored: &Value, account: &str) -> Value {
     let decision = &explanation["decision"];
     let layers = explanation["layers"].as_array().map_or(&[][..], Vec::as_slice);
     let foreign = explanation["context"]["aws:resourceaccount"].as_str().is_some_and(|owner| owner != account);
-    let told = |layer: &&Value| !foreign || !layer["layer"].as_str().is_some_and(|layer| OF_RESOURCE.contains(&layer));
+    let told = |layer: &&Value| !foreign || !of_resource(&layer["layer"]);
     let denied = layers.iter().filter(told).any(|layer| layer["verdict"] == "explicit-deny");
     let statements: Vec<Value> = layers
         .iter()
