@@ -27,7 +27,7 @@ pub use audit::{Event, EventKey, EventsBy, Verified, canonical_json};
 pub use batch::{Batch, Expect, MAX_BODY_BYTES, MAX_ID_BYTES, MAX_WRITES};
 pub use error::{CommitError, StoreError};
 pub use memory::{Fault, Memory};
-pub use query::{ByScope, Entry, List, SeriesOrder, SeriesRead, SeriesStats, Work};
+pub use query::{ByScope, Created, Entry, List, SeriesOrder, SeriesRead, SeriesStats, Work};
 pub use row::{Kind, Row};
 pub use sqlite::Sqlite;
 use tenantry_core::{Scope, Secret, Tag, Timestamp};
@@ -42,7 +42,7 @@ pub trait Store: Send + Sync {
     /// One row, or `None` where there is none.
     fn get<'a>(&'a self, kind: Kind, scope: &'a Scope, id: &'a str) -> Read<'a, Option<Row>>;
 
-    /// Rows ordered by the bytes of their ids. See [`List`].
+    /// Rows ordered by the bytes of their ids, or by creation. See [`List`].
     fn list<'a>(&'a self, query: &'a List<'a>) -> Read<'a, Vec<Row>>;
 
     /// How many rows there are of a kind, of one parent where it is given. Linear in the answer.

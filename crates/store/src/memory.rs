@@ -1,6 +1,7 @@
 //! The store in memory, written apart from the SQL so that each checks the other, with faults on order.
 //!
-//! For tests: listings are linear, nothing survives the process.
+//! For tests: listings are linear, nothing survives the process. A crash of the process that uses it is played: from
+//! [`Memory::crash`] on nothing is answered, until [`Memory::restart`] says that a new one has begun.
 
 mod apply;
 
@@ -31,6 +32,10 @@ pub enum Fault {
     After,
     /// It takes so long, by tokio's clock.
     Delay(Duration),
+    /// The process ends before it is applied, as by [`Memory::crash`].
+    CrashBefore,
+    /// The process ends right after it was applied.
+    CrashAfter,
 }
 
 /// The store in memory.
@@ -38,6 +43,9 @@ pub struct Memory {
     state: Mutex<State>,
     faults: Mutex<BTreeMap<u64, Fault>>,
     commits: AtomicU64,
+    failing_reads: Mutex<BTreeSet<u64>>,
+    reads: AtomicU64,
+    crashed: watch::Sender<bool>,
     revision: AtomicU64,
     signal: watch::Sender<u64>,
 }
@@ -106,6 +114,9 @@ impl Memory {
             state: Mutex::default(),
             faults: Mutex::default(),
             commits: AtomicU64::new(0),
+            failing_reads: Mutex::default(),
+            reads: AtomicU64::new(0),
+            crashed: watch::Sender::new(false),
             revision: AtomicU64::new(1),
             signal: watch::Sender::new(0),
         }
@@ -117,10 +128,62 @@ impl Memory {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).insert(at, fault);
     }
 
-    /// How many commits were asked for so far.
+    /// How many commits were asked for so far, without those that record events behind answers.
     #[must_use]
     pub fn commits(&self) -> u64 {
         self.commits.load(Ordering::SeqCst)
+    }
+
+    /// Lets the `nth` read or claim from now on (1 is the next) answer `Unavailable`. A claim that fails claims nothing.
+    pub fn inject_read(&self, nth: u64) {
+        let at = self.reads.load(Ordering::SeqCst) + nth;
+        self.failing_reads.lock().unwrap_or_else(PoisonError::into_inner).insert(at);
+    }
+
+    /// How many reads and claims were asked for so far.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::SeqCst)
+    }
+
+    /// Every item of every queue, for tests that look for what was forgotten.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<Work> {
+        self.state().work.iter().map(|(key, item)| item.work(key)).collect()
+    }
+
+    /// Takes back every fault that has not happened yet.
+    pub fn heal(&self) {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.failing_reads.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The process that uses the store ends here: what it asks from now on is never answered and changes nothing.
+    pub fn crash(&self) {
+        self.crashed.send_replace(true);
+    }
+
+    /// Whether the process has crashed, and when it does.
+    pub fn crashes(&self) -> watch::Receiver<bool> {
+        self.crashed.subscribe()
+    }
+
+    /// A new process opens the store; whatever the former one left behind must not run any more. As with [`crate::Sqlite`],
+    /// leases have ended with whoever held them.
+    pub fn restart(&self) {
+        self.state().end_leases();
+        self.crashed.send_replace(false);
+    }
+
+    /// Answers a read: late, never, or not at all where that is ordered.
+    fn read<'a, T: Send + 'a>(&'a self, read: impl FnOnce(&mut State) -> T) -> Read<'a, T> {
+        if *self.crashed.borrow() {
+            return Box::pin(std::future::pending());
+        }
+        let nth = self.reads.fetch_add(1, Ordering::SeqCst) + 1;
+        let fails = self.failing_reads.lock().unwrap_or_else(PoisonError::into_inner).remove(&nth);
+        let answer = if fails { Err(lost()) } else { Ok(read(&mut self.state())) };
+        Box::pin(std::future::ready(answer))
     }
 
     /// A panic in here is a bug in the store and was reported as such; what is stored was undone or whole.
@@ -142,116 +205,133 @@ impl Memory {
     }
 }
 
-fn ready<'a, T: Send + 'a>(value: T) -> Fut<'a, T> {
-    Box::pin(std::future::ready(value))
+fn lost() -> StoreError {
+    StoreError::Unavailable("an injected fault".to_owned())
 }
 
 impl Store for Memory {
     fn get<'a>(&'a self, kind: Kind, scope: &'a Scope, id: &'a str) -> Read<'a, Option<Row>> {
-        ready(Ok(self.state().rows.get(&(kind, scope.clone(), id.to_owned())).cloned()))
+        self.read(|state| state.rows.get(&(kind, scope.clone(), id.to_owned())).cloned())
     }
 
     fn list<'a>(&'a self, query: &'a List<'a>) -> Read<'a, Vec<Row>> {
-        ready(Ok(self.state().list(query)))
+        self.read(|state| state.list(query))
     }
 
     fn count<'a>(&'a self, kind: Kind, scope: ByScope<'a>, parent: Option<&'a str>) -> Read<'a, u64> {
         let mut list = List::by(kind, scope);
         list.parent = parent;
-        ready(Ok(self.state().list(&list).len() as u64))
+        self.read(|state| state.list(&list).len() as u64)
     }
 
     fn tags<'a>(&'a self, arn: &'a str) -> Read<'a, Vec<Tag>> {
-        ready(Ok(self.state().tags.get(arn).into_iter().flatten().map(|(k, v)| Tag::new(k, v)).collect()))
+        self.read(|state| state.tags.get(arn).into_iter().flatten().map(|(k, v)| Tag::new(k, v)).collect())
     }
 
     fn unique<'a>(&'a self, namespace: &'a str, name: &'a str) -> Read<'a, Option<String>> {
-        ready(Ok(self.state().unique.get(&(namespace.to_owned(), name.to_owned())).cloned()))
+        self.read(|state| state.unique.get(&(namespace.to_owned(), name.to_owned())).cloned())
     }
 
     fn secret<'a>(&'a self, id: &'a str) -> Read<'a, Option<Secret<String>>> {
-        ready(Ok(self.state().secrets.get(id).cloned()))
+        self.read(|state| state.secrets.get(id).cloned())
     }
 
     fn series_read<'a>(&'a self, query: &'a SeriesRead<'a>) -> Read<'a, Vec<Entry>> {
-        ready(Ok(self.state().series_read(query)))
+        self.read(|state| state.series_read(query))
     }
 
     fn series_stats<'a>(&'a self, series: &'a str) -> Read<'a, Option<SeriesStats>> {
-        ready(Ok(self.state().series.get(series).map(|s| SeriesStats {
-            last_seq: s.last_seq,
-            count: s.lines.len() as u64,
-            bytes: s.lines.values().map(|l| l.1.len() as u64).sum(),
-            first_time: s.lines.values().map(|l| l.0).min(),
-            last_time: s.lines.values().map(|l| l.0).max(),
-        })))
+        self.read(|state| {
+            state.series.get(series).map(|s| SeriesStats {
+                last_seq: s.last_seq,
+                count: s.lines.len() as u64,
+                bytes: s.lines.values().map(|l| l.1.len() as u64).sum(),
+                first_time: s.lines.values().map(|l| l.0).min(),
+                last_time: s.lines.values().map(|l| l.0).max(),
+            })
+        })
     }
 
     fn events(&self, after: Option<u64>, limit: usize, reverse: bool) -> Read<'_, Vec<Event>> {
-        let state = self.state();
-        let events: Vec<Event> = if reverse {
-            state.events.iter().rev().filter(|e| after.is_none_or(|a| e.seq < a)).take(limit).cloned().collect()
-        } else {
-            state.events.iter().filter(|e| after.is_none_or(|a| e.seq > a)).take(limit).cloned().collect()
-        };
-        ready(Ok(events))
+        self.read(|state| {
+            if reverse {
+                state.events.iter().rev().filter(|e| after.is_none_or(|a| e.seq < a)).take(limit).cloned().collect()
+            } else {
+                state.events.iter().filter(|e| after.is_none_or(|a| e.seq > a)).take(limit).cloned().collect()
+            }
+        })
     }
 
     fn events_by<'a>(&'a self, query: &'a EventsBy) -> Read<'a, Vec<Event>> {
-        let state = self.state();
         let wanted = |(key, time, seq): &&(EventKey, Timestamp, u64)| {
             *key == query.key
                 && query.from.is_none_or(|from| *time >= from)
                 && query.until.is_none_or(|until| *time <= until)
                 && query.before.is_none_or(|before| (*time, *seq) < before)
         };
-        let seqs = state.event_keys.iter().rev().filter(wanted).take(query.limit);
-        let events: Vec<Event> = seqs.filter_map(|(_, _, seq)| state.events.iter().find(|e| e.seq == *seq)).cloned().collect();
-        ready(Ok(events))
+        self.read(|state| {
+            let seqs = state.event_keys.iter().rev().filter(wanted).take(query.limit);
+            seqs.filter_map(|(_, _, seq)| state.events.iter().find(|e| e.seq == *seq)).cloned().collect()
+        })
     }
 
     fn verify_events(&self) -> Read<'_, Verified> {
-        let state = self.state();
-        let mut checker = Checker::new(state.base);
-        let _ = state.events.iter().all(|event| checker.take(event));
-        ready(Ok(checker.end(state.head())))
+        self.read(|state| {
+            let mut checker = Checker::new(state.base);
+            let _ = state.events.iter().all(|event| checker.take(event));
+            checker.end(state.head())
+        })
     }
 
     fn work_due<'a>(&'a self, queue: &'a str, now: Timestamp, limit: usize) -> Read<'a, Vec<Work>> {
-        let state = self.state();
-        let mut due: Vec<_> = state.queue(queue).filter(|(_, item)| item.ready() <= now).collect();
-        due.sort_by_key(|(key, item)| (item.ready(), *key));
-        ready(Ok(due.into_iter().take(limit).map(|(key, item)| item.work(key)).collect()))
+        self.read(|state| {
+            let mut due: Vec<_> = state.queue(queue).filter(|(_, item)| item.ready() <= now).collect();
+            due.sort_by_key(|(key, item)| (item.ready(), *key));
+            due.into_iter().take(limit).map(|(key, item)| item.work(key)).collect()
+        })
     }
 
     fn work_next<'a>(&'a self, queue: &'a str) -> Read<'a, Option<Timestamp>> {
-        ready(Ok(self.state().queue(queue).map(|(_, item)| item.ready()).min()))
+        self.read(|state| state.queue(queue).map(|(_, item)| item.ready()).min())
     }
 
     fn work_get<'a>(&'a self, queue: &'a str, key: &'a str) -> Read<'a, Option<Work>> {
         let pair = (queue.to_owned(), key.to_owned());
-        ready(Ok(self.state().work.get(&pair).map(|item| item.work(&pair))))
+        self.read(|state| state.work.get(&pair).map(|item| item.work(&pair)))
     }
 
     fn claim<'a>(&'a self, queue: &'a str, now: Timestamp, lease_ms: i64) -> Read<'a, Option<Work>> {
-        ready(Ok(self.state().claim(queue, now, lease_ms)))
+        self.read(|state| state.claim(queue, now, lease_ms))
     }
 
     fn commit(&self, batch: Batch) -> Fut<'_, Result<(), CommitError>> {
+        if *self.crashed.borrow() {
+            return Box::pin(std::future::pending());
+        }
         if batch.behind {
-            let done = self.apply(batch);
-            return ready(done);
+            return Box::pin(std::future::ready(self.apply(batch)));
         }
         let nth = self.commits.fetch_add(1, Ordering::SeqCst) + 1;
         let fault = self.faults.lock().unwrap_or_else(PoisonError::into_inner).remove(&nth);
-        let lost = || CommitError::Store(StoreError::Unavailable("an injected fault".to_owned()));
+        let end = async || {
+            self.crash();
+            std::future::pending().await
+        };
         Box::pin(async move {
             match fault {
                 None => self.apply(batch),
-                Some(Fault::Before) => Err(lost()),
-                Some(Fault::After) => self.apply(batch).and(Err(lost())),
+                Some(Fault::Before) => Err(lost().into()),
+                Some(Fault::After) => self.apply(batch).and(Err(lost().into())),
+                Some(Fault::CrashBefore) => end().await,
+                Some(Fault::CrashAfter) => {
+                    let _nobody_hears = self.apply(batch);
+                    end().await
+                }
                 Some(Fault::Delay(time)) => {
                     tokio::time::sleep(time).await;
+                    if *self.crashed.borrow() {
+                        return std::future::pending().await;
+                    }
                     self.apply(batch)
                 }
             }
@@ -282,6 +362,15 @@ impl State {
         };
         let mut rows: Vec<&Row> = self.rows.values().filter(wanted).collect();
         rows.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| a.scope.cmp(&b.scope)));
+        if let Some(created) = query.created {
+            let beyond = |row: &Row, (time, id): (Timestamp, &str)| {
+                let place = (row.created, row.id.as_str()).cmp(&(time, id));
+                if query.reverse { place.is_lt() } else { place.is_gt() }
+            };
+            rows.retain(|row| created.after.is_none_or(|mark| beyond(row, mark)));
+            rows.retain(|row| created.from.is_none_or(|t| row.created >= t) && created.until.is_none_or(|t| row.created <= t));
+            rows.sort_by(|a, b| a.created.cmp(&b.created).then_with(|| a.id.cmp(&b.id)));
+        }
         if query.reverse {
             rows.reverse();
         }

@@ -47,6 +47,19 @@ pub struct List<'a> {
     pub limit: usize,
     /// From the greatest id down.
     pub reverse: bool,
+    /// Ordered by when they were made instead of by id; of one scope only.
+    pub created: Option<Created<'a>>,
+}
+
+/// Where a listing by creation begins and ends. Rows made at the same instant are ordered by their ids.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Created<'a> {
+    /// Rows behind this one (in the direction of the listing), without it.
+    pub after: Option<(Timestamp, &'a str)>,
+    /// Rows made at this instant or later.
+    pub from: Option<Timestamp>,
+    /// Rows made at this instant or earlier.
+    pub until: Option<Timestamp>,
 }
 
 impl<'a> List<'a> {
@@ -58,7 +71,7 @@ impl<'a> List<'a> {
     /// All rows of a kind.
     #[must_use]
     pub const fn by(kind: Kind, scope: ByScope<'a>) -> Self {
-        Self { kind, scope, parent: None, prefix: "", after: None, from: None, limit: usize::MAX, reverse: false }
+        Self { kind, scope, parent: None, prefix: "", after: None, from: None, limit: usize::MAX, reverse: false, created: None }
     }
     /// With this parent.
     #[must_use]
@@ -88,6 +101,12 @@ impl<'a> List<'a> {
     #[must_use]
     pub const fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
+        self
+    }
+    /// Ordered by when they were made.
+    #[must_use]
+    pub const fn by_creation(mut self, created: Created<'a>) -> Self {
+        self.created = Some(created);
         self
     }
     /// From the greatest id down.

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use tenantry_core::{AccountId, Scope, Secret, Tag, Timestamp};
 
 use crate::{
-    Batch, ByScope, CommitError, Entry, Expect, Fault, Kind, List, Memory, Row, SeriesOrder, SeriesRead, SeriesStats, Sqlite, Store,
-    StoreError,
+    Batch, ByScope, CommitError, Created, Entry, Expect, Fault, Kind, List, Memory, Row, SeriesOrder, SeriesRead, SeriesStats, Sqlite,
+    Store, StoreError,
 };
 
 pub(crate) const THING: Kind = Kind::new("test.thing");
@@ -72,6 +72,7 @@ async fn suite(store: Arc<dyn Store>) {
     expectations(store).await;
     atomicity(store).await;
     ordering(store).await;
+    creation(store).await;
     scopes(store).await;
     tags(store).await;
     names_and_secrets(store).await;
@@ -261,6 +262,53 @@ async fn ordering(store: &dyn Store) {
     );
     commit(store, |b| keys.iter().for_each(|key| done(b.delete(THING, &here(), *key, Expect::Present)))).await.unwrap();
     assert!(ids(store, all).await.is_empty());
+}
+
+/// By creation, page by page in both directions, where several rows were made at one instant.
+async fn creation(store: &dyn Store) {
+    let rows: Vec<(String, i64, &str)> =
+        (0..12).map(|n| (format!("r{}", (n * 7) % 12), n / 3, if n % 2 == 0 { "even" } else { "odd" })).collect();
+    commit(store, |b| {
+        for (id, secs, parent) in &rows {
+            b.put(Row::new(THING, &here(), id, at(*secs)).parent(*parent), Expect::Absent);
+        }
+        b.put(Row::new(THING, &Scope::new("2", "us-east-1"), "stranger", at(1)), Expect::Absent);
+    })
+    .await
+    .unwrap();
+    let scope = here();
+    for (parent, reverse, size) in [(None, false, 1), (None, true, 4), (Some("odd"), false, 2), (Some("even"), true, 5)] {
+        let mut expected: Vec<_> = rows.iter().filter(|row| parent.is_none_or(|p| row.2 == p)).map(|row| (row.1, row.0.clone())).collect();
+        expected.sort();
+        if reverse {
+            expected.reverse();
+        }
+        let mut list = List::of(THING, &scope).limit(size).reverse(reverse);
+        list.parent = parent;
+        let (mut seen, mut last): (Vec<(i64, String)>, Option<(i64, String)>) = (Vec::new(), None);
+        loop {
+            let after = last.as_ref().map(|(secs, id)| (at(*secs), id.as_str()));
+            let page = store.list(&list.by_creation(Created { after, ..Created::default() })).await.unwrap();
+            assert!(page.len() <= size);
+            seen.extend(page.iter().map(|row| (row.created.secs(), row.id.clone())));
+            let Some(row) = page.last() else { break };
+            last = Some((row.created.secs(), row.id.clone()));
+        }
+        assert_eq!(seen, expected);
+        for (from, until) in [(1, 2), (0, 0), (3, 9), (2, 1)] {
+            let created = Created { after: Some((at(1), "r2")), from: Some(at(from)), until: Some(at(until)) };
+            let found = store.list(&list.limit(99).by_creation(created)).await.unwrap();
+            let beyond = |row: &(i64, String)| if reverse { *row < (1, "r2".to_owned()) } else { *row > (1, "r2".to_owned()) };
+            let wanted: Vec<_> = expected.iter().filter(|row| beyond(row) && row.0 >= from && row.0 <= until).cloned().collect();
+            assert_eq!(found.iter().map(|row| (row.created.secs(), row.id.clone())).collect::<Vec<_>>(), wanted, "{from} to {until}");
+        }
+    }
+    commit(store, |b| {
+        rows.iter().for_each(|row| done(b.delete(THING, &here(), &*row.0, Expect::Present)));
+        b.delete(THING, &Scope::new("2", "us-east-1"), "stranger", Expect::Present);
+    })
+    .await
+    .unwrap();
 }
 
 async fn scopes(store: &dyn Store) {

@@ -1,13 +1,14 @@
 //! What all `List` operations share: filters on name and times, sorting, pages.
 //!
 //! A page token is the sort key of the last row of the page before, so a listing goes on rightly
-//! while rows come and go.
+//! while rows come and go. By creation, which is the default nearly everywhere, a page costs what it shows, however long the
+//! history is; by another key all rows are looked at.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
-use tenantry_core::{Result, Scope, Timestamp};
+use tenantry_core::{AwsError, Result, Scope, Timestamp};
 use tenantry_kernel::Cx;
-use tenantry_store::{Kind, List, Row};
+use tenantry_store::{Created, Kind, List, Row, Store};
 
 use crate::error::validation;
 
@@ -82,23 +83,62 @@ impl<'a> Shape<'a> {
 pub async fn page(cx: &Cx, scope: &Scope, shape: Shape<'_>, filter: &Filter, keep: impl Fn(&Row) -> bool) -> Result<Page> {
     let mut query = List::of(shape.kind, scope);
     query.parent = shape.parent;
-    let mut rows = cx.kernel.store().list(&query).await?;
-    rows.retain(|row| passes(row, filter) && keep(row));
-    let key = |row: &Row| (sort_key(row, filter.sort_by.as_deref()), row.id.clone());
-    rows.sort_by_cached_key(key);
-    let descending = filter.sort_order.as_deref().map_or(shape.descending, |order| order == "Descending");
-    if descending {
-        rows.reverse();
-    }
-    if let Some(token) = &filter.next_token {
-        let last = read_token(token)?;
-        rows.retain(|row| if descending { key(row) < last } else { key(row) > last });
-    }
+    query.reverse = filter.sort_order.as_deref().map_or(shape.descending, |order| order == "Descending");
+    let by = SortBy::of(filter.sort_by.as_deref());
+    let after = filter.next_token.as_deref().map(read_token).transpose()?;
+    let wanted = |row: &Row| passes(row, filter) && keep(row);
     let size = filter.max_results.unwrap_or(shape.default_size).clamp(1, 1000);
+    let store = cx.kernel.store();
+    // One row more than the page tells whether there is another.
+    let mut rows = match by {
+        SortBy::Creation => by_creation(store, query, filter, after, size + 1, wanted).await?,
+        _ => {
+            let key = |row: &Row| (by.key(row), row.id.clone());
+            let mut rows = store.list(&List { reverse: false, ..query }).await?;
+            rows.retain(|row| wanted(row) && after.as_ref().is_none_or(|last| (key(row) < *last) == query.reverse && key(row) != *last));
+            rows.sort_by_cached_key(key);
+            if query.reverse {
+                rows.reverse();
+            }
+            rows
+        }
+    };
     let more = rows.len() > size;
     rows.truncate(size);
-    let next_token = if more { rows.last().map(|row| write_token(&key(row))) } else { None };
+    let next_token = if more { rows.last().map(|row| write_token(&by.key(row), &row.id)) } else { None };
     Ok(Page { rows, next_token })
+}
+
+/// The first `size` wanted rows by creation: read in portions that grow, so that a filter which few rows pass costs few questions.
+async fn by_creation(
+    store: &dyn Store,
+    query: List<'_>,
+    filter: &Filter,
+    after: Option<(String, String)>,
+    size: usize,
+    wanted: impl Fn(&Row) -> bool,
+) -> Result<Vec<Row>> {
+    const MOST: usize = 4000;
+    let mut after = match after {
+        Some((millis, id)) => Some((Timestamp::from_millis(millis.parse().map_err(|_| bad_token())?), id)),
+        None => None,
+    };
+    let (mut found, mut portion) = (Vec::new(), size);
+    loop {
+        let created = Created {
+            after: after.as_ref().map(|(time, id)| (*time, id.as_str())),
+            from: filter.creation_time_after,
+            until: filter.creation_time_before,
+        };
+        let rows = store.list(&query.by_creation(created).limit(portion)).await?;
+        let last = rows.len() < portion;
+        after = rows.last().map(|row| (row.created, row.id.clone()));
+        found.extend(rows.into_iter().filter(&wanted));
+        if last || found.len() >= size {
+            return Ok(found);
+        }
+        portion = (portion * 4).min(MOST);
+    }
 }
 
 fn passes(row: &Row, filter: &Filter) -> bool {
@@ -111,23 +151,91 @@ fn passes(row: &Row, filter: &Filter) -> bool {
         && filter.status_equals.as_ref().is_none_or(|status| row.status == *status)
 }
 
-fn sort_key(row: &Row, by: Option<&str>) -> String {
-    let name = if row.name.is_empty() { &row.id } else { &row.name };
-    match by.unwrap_or("CreationTime") {
-        "Name" | "ModelPackageGroupName" | "NAME" => name.clone(),
-        "Status" => row.status.clone(),
-        "LastModifiedTime" | "LAST_MODIFIED_TIME" => format!("{:020}", row.updated.millis()),
-        _ => format!("{:020}", row.created.millis()),
+/// What a listing is ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SortBy {
+    Name,
+    Status,
+    Modification,
+    Creation,
+}
+
+impl SortBy {
+    fn of(word: Option<&str>) -> Self {
+        match word.unwrap_or("CreationTime") {
+            "Name" | "ModelPackageGroupName" | "NAME" => Self::Name,
+            "Status" => Self::Status,
+            "LastModifiedTime" | "LAST_MODIFIED_TIME" => Self::Modification,
+            _ => Self::Creation,
+        }
+    }
+
+    fn key(self, row: &Row) -> String {
+        match self {
+            Self::Name if row.name.is_empty() => row.id.clone(),
+            Self::Name => row.name.clone(),
+            Self::Status => row.status.clone(),
+            Self::Modification => format!("{:020}", row.updated.millis()),
+            Self::Creation => row.created.millis().to_string(),
+        }
     }
 }
 
-fn write_token(key: &(String, String)) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{}\0{}", key.0, key.1))
+fn bad_token() -> AwsError {
+    validation("The NextToken is not valid.")
+}
+
+fn write_token(key: &str, id: &str) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{key}\0{id}"))
 }
 
 fn read_token(token: &str) -> Result<(String, String)> {
-    let bad = || validation("The NextToken is not valid.");
-    let text = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(bad)?;
-    let (key, id) = text.split_once('\0').ok_or_else(bad)?;
+    let text = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(bad_token)?;
+    let (key, id) = text.split_once('\0').ok_or_else(bad_token)?;
     Ok((key.to_owned(), id.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tenantry_store::{Batch, Expect, Memory};
+
+    use super::*;
+
+    const THING: Kind = Kind::new("test.thing");
+
+    /// A filter that few rows pass makes the portions grow; what is found is what a look at all rows finds.
+    #[tokio::test]
+    async fn a_page_by_creation_is_found_in_portions() {
+        let (store, scope) = (Memory::new(), Scope::new("1", "us-east-1"));
+        let mut batch = Batch::new();
+        for n in 0..500_i64 {
+            let row = Row::new(THING, &scope, format!("r{}", (n * 37) % 500), Timestamp::from_secs(n / 4));
+            batch.put(row.status(if n % 50 == 0 { "Failed" } else { "Completed" }), Expect::Absent);
+        }
+        store.commit(batch).await.unwrap();
+        let all = store.list(&List::of(THING, &scope)).await.unwrap();
+        let filter = Filter { creation_time_after: Some(Timestamp::from_secs(20)), ..Filter::default() };
+        for (status, size, reverse) in [("Failed", 3, true), ("Failed", 100, false), ("Completed", 7, true), ("Stopped", 1, false)] {
+            let wanted = |row: &Row| row.status == status && passes(row, &filter);
+            let mut expected: Vec<_> = all.iter().filter(|row| wanted(row)).map(|row| (row.created, row.id.clone())).collect();
+            expected.sort();
+            if reverse {
+                expected.reverse();
+            }
+            let (mut seen, mut after) = (Vec::new(), None);
+            loop {
+                let query = List::of(THING, &scope).reverse(reverse);
+                let mut rows = by_creation(&store, query, &filter, after.take(), size, wanted).await.unwrap();
+                rows.truncate(size);
+                seen.extend(rows.iter().map(|row| (row.created, row.id.clone())));
+                let Some(row) = rows.last() else { break };
+                after = Some(read_token(&write_token(&SortBy::Creation.key(row), &row.id)).unwrap());
+            }
+            assert_eq!(seen, expected);
+        }
+        for token in ["", "!", "cg", &write_token("no number", "id")] {
+            let read = read_token(token).and_then(|(key, _)| key.parse::<i64>().map_err(|_| bad_token()));
+            assert_eq!(read.unwrap_err().code, "ValidationException");
+        }
+    }
 }

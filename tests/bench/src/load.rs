@@ -18,6 +18,7 @@ use crate::Failure;
 pub struct Keys {
     pub access_key: String,
     pub secret: String,
+    pub token: Option<String>,
     pub service: &'static str,
 }
 
@@ -56,8 +57,13 @@ impl Load {
         if let Some(keys) = &self.keys {
             let hash: String = Sha256::digest(&self.body).iter().map(|byte| format!("{byte:02x}")).collect();
             let parts = Parts { method: self.method, path: &self.path, query: "", headers: &headers };
-            let signer =
-                Signer { access_key: &keys.access_key, secret: &keys.secret, token: None, region: "us-east-1", service: keys.service };
+            let signer = Signer {
+                access_key: &keys.access_key,
+                secret: &keys.secret,
+                token: keys.token.as_deref(),
+                region: "us-east-1",
+                service: keys.service,
+            };
             let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
             for (name, value) in tenantry_sigv4::sign(&parts, &hash, &signer, Timestamp::from_secs(since.as_secs().try_into()?)) {
                 request = request.header(name, value);

@@ -5,6 +5,7 @@
 //! times are noise on shared machines; the ratios are what the page is for.
 
 mod load;
+mod scale;
 mod server;
 
 use std::{fs, io::Write, time::Instant};
@@ -23,6 +24,10 @@ async fn main() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let after = |flag: &str| words.iter().position(|w| w == flag).and_then(|at| words.get(at + 1)).cloned();
     let binary = after("--binary").ok_or("--binary PATH of the release build is needed")?;
+    if words.iter().any(|word| word == "--scale") {
+        Table::print_scale(&scale::rows(&binary).await?);
+        return Ok(());
+    }
     let instance = Instance::start(&binary).await?;
     let bare = bare().await?;
     let moto = match after("--moto") {
@@ -94,6 +99,10 @@ impl Table {
     fn times(&mut self, what: &str, ours: std::time::Duration, other: &str, theirs: std::time::Duration) {
         let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
         self.0.push(format!("| {what} | {other} | {:.2} | {ratio:.2} | |", 1.0 / ratio));
+    }
+    #[expect(clippy::print_stdout, reason = "the table is the program's data")]
+    fn print_scale(rows: &[String]) {
+        println!("| what | full, in hundredths full |\n|---|---|\n{}", rows.join("\n"));
     }
     #[expect(clippy::print_stdout, reason = "the table is the program's data")]
     fn print(&self) {

@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -32,22 +32,30 @@ impl Instance {
     /// Starts the binary.
     pub async fn start(binary: &str) -> Result<Self, Failure> {
         let data = std::env::temp_dir().join(format!("tenantry-bench-data-{}", std::process::id()));
-        let mut process = Command::new(binary)
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(&data)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().ok_or("no output")?).read_line(&mut line)?;
-        let address = line.trim().strip_prefix("ready http://").ok_or("the server did not start")?.to_owned();
+        let (process, address) = serve(binary, &data)?;
         let keys = serde_json::from_str(&std::fs::read_to_string(data.join("administrator.json"))?)?;
         Ok(Self { process, data, address, keys })
     }
 
+    /// Ends it as an operator does and starts it on the same directory: how long until it is ready.
+    pub async fn restart(&mut self, binary: &str) -> Result<Duration, Failure> {
+        Command::new("kill").arg(self.process.id().to_string()).status()?;
+        self.process.wait()?;
+        let start = Instant::now();
+        (self.process, self.address) = serve(binary, &self.data)?;
+        Ok(start.elapsed())
+    }
+
+    /// Its resident memory.
+    pub fn resident_bytes(&self) -> Result<u64, Failure> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    }
+
     fn keys(&self, service: &'static str) -> Keys {
         let text = |name: &str| self.keys[name].as_str().unwrap_or_default().to_owned();
-        Keys { access_key: text("access_key_id"), secret: text("secret_access_key"), service }
+        Keys { access_key: text("access_key_id"), secret: text("secret_access_key"), token: None, service }
     }
 
     fn load(
@@ -61,10 +69,20 @@ impl Instance {
         Load { address: self.address.clone(), method, path: path.to_owned(), headers, body: body.into(), keys: Some(self.keys(service)) }
     }
 
+    /// A request of the query protocol.
+    pub fn form(&self, service: &'static str, form: impl Into<Bytes>) -> Load {
+        self.load(service, "POST", "/", vec![("content-type", "application/x-www-form-urlencoded".to_owned())], form)
+    }
+
+    /// A request of the JSON protocol.
+    pub fn json(&self, service: &'static str, target: &str, input: &Value) -> Load {
+        let headers = vec![("content-type", "application/x-amz-json-1.1".to_owned()), ("x-amz-target", target.to_owned())];
+        self.load(service, "POST", "/", headers, input.to_string())
+    }
+
     /// sts GetCallerIdentity.
     pub fn caller_identity(&self) -> Load {
-        let form = vec![("content-type", "application/x-www-form-urlencoded".to_owned())];
-        self.load("sts", "POST", "/", form, "Action=GetCallerIdentity&Version=2011-06-15")
+        self.form("sts", "Action=GetCallerIdentity&Version=2011-06-15")
     }
 
     /// sagemaker DescribePipeline of a pipeline that is made here.
@@ -72,10 +90,9 @@ impl Instance {
         let account = self.keys["account"].as_str().unwrap_or_default();
         let trust = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}]});
         let encoded: String = trust.to_string().bytes().map(|b| format!("%{b:02X}")).collect();
-        let form = vec![("content-type", "application/x-www-form-urlencoded".to_owned())];
         let role = format!("Action=CreateRole&Version=2010-05-08&RoleName=bench&AssumeRolePolicyDocument={encoded}");
         // The second round finds role and pipeline already there.
-        let _there = self.load("iam", "POST", "/", form, role).once().await;
+        let _there = self.form("iam", role).once().await;
         let definition = json!({"Version": "2020-12-01", "Steps": [{"Name": "Stop", "Type": "Fail", "Arguments": {"ErrorMessage": "x"}}]});
         let input = json!({"PipelineName": "bench", "PipelineDefinition": definition.to_string(), "RoleArn": format!("arn:aws:iam::{account}:role/bench"),
             "ClientRequestToken": "bench-0123456789abcdef0123456789abcdef"});
@@ -84,8 +101,7 @@ impl Instance {
     }
 
     fn sagemaker(&self, operation: &str, input: &Value) -> Load {
-        let headers = vec![("content-type", "application/x-amz-json-1.1".to_owned()), ("x-amz-target", format!("SageMaker.{operation}"))];
-        self.load("sagemaker", "POST", "/", headers, input.to_string())
+        self.json("sagemaker", &format!("SageMaker.{operation}"), input)
     }
 
     /// The bucket of [`Instance::put_and_get`].
@@ -110,6 +126,19 @@ impl Instance {
         }
         Ok((put, start.elapsed() / rounds))
     }
+}
+
+fn serve(binary: &str, data: &Path) -> Result<(Child, String), Failure> {
+    let mut process = Command::new(binary)
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+    let address = line.trim().strip_prefix("ready http://").ok_or("the server did not start")?.to_owned();
+    Ok((process, address))
 }
 
 impl Drop for Instance {

@@ -173,6 +173,14 @@ impl State {
         Ok(())
     }
 
+    /// Whoever held a lease is gone: what was begun is due now.
+    pub(super) fn end_leases(&mut self) {
+        for item in self.work.values_mut().filter(|item| item.lease.is_some()) {
+            let due = item.again.map_or(item.due, |again| again.min(item.due));
+            *item = Item { due, lease: None, attempts: item.attempts, again: None };
+        }
+    }
+
     pub(super) fn claim(&mut self, queue: &str, now: Timestamp, lease_ms: i64) -> Option<Work> {
         let pair = self.queue(queue).filter(|(_, item)| item.ready() <= now).min_by_key(|(key, item)| (item.ready(), *key))?.0.clone();
         self.token += 1;

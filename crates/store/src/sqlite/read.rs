@@ -5,7 +5,8 @@ use tenantry_core::{Scope, Secret, Tag, Timestamp};
 
 use super::{Sql, fault};
 use crate::{
-    ByScope, Entry, Event, EventsBy, Kind, List, Row, SeriesOrder, SeriesRead, SeriesStats, StoreError, Verified, Work, audit::Checker,
+    ByScope, Created, Entry, Event, EventsBy, Kind, List, Row, SeriesOrder, SeriesRead, SeriesStats, StoreError, Verified, Work,
+    audit::Checker,
 };
 
 const COLUMNS: &str = "account, region, id, parent, name, status, version, created, updated, body";
@@ -107,6 +108,22 @@ fn bounds(list: &List<'_>, condition: &mut Where) {
     }
 }
 
+/// The bounds of a listing by creation.
+fn creation(created: &Created<'_>, reverse: bool, condition: &mut Where) {
+    if let Some((time, id)) = created.after {
+        condition.sql.push_str(if reverse { " AND (created, id) < (?, ?)" } else { " AND (created, id) > (?, ?)" });
+        condition.arguments.extend([Value::from(time.millis()), Value::from(id.as_bytes().to_vec())]);
+    }
+    // As with series: a bound that the cursor makes needless would only tempt SQLite to seek to it.
+    let cursor = created.after.map(|(time, _)| time);
+    if let Some(from) = created.from.filter(|from| reverse || cursor.is_none_or(|time| *from > time)) {
+        condition.and("created >= ?", from.millis());
+    }
+    if let Some(until) = created.until.filter(|until| !reverse || cursor.is_none_or(|time| *until < time)) {
+        condition.and("created <= ?", until.millis());
+    }
+}
+
 /// The first bytes behind everything that begins with `prefix`. UTF-8 holds no byte 0xFF to overflow.
 fn end_of_prefix(prefix: &str) -> Option<Vec<u8>> {
     let mut end = prefix.as_bytes().to_vec();
@@ -120,7 +137,14 @@ pub(super) fn list(sql: &mut Connection, list: &List<'_>) -> Sql<Vec<Row>> {
     let same = Where::rows(list.kind, list.scope, list.parent);
     bounds(list, &mut condition);
     let (order, exact) = (if list.reverse { "DESC" } else { "ASC" }, matches!(list.scope, ByScope::Exact(_)));
-    let ordered = if exact { format!("id {order}") } else { format!("id {order}, account {order}, region {order}") };
+    let ordered = if let Some(created) = list.created {
+        creation(&created, list.reverse, &mut condition);
+        format!("created {order}, id {order}")
+    } else if exact {
+        format!("id {order}")
+    } else {
+        format!("id {order}, account {order}, region {order}")
+    };
     condition.arguments.push(Value::from(limit(list.limit)));
     let view = sql.transaction()?;
     let mut rows = query_rows(&view, list.kind, &format!("{} ORDER BY {ordered} LIMIT ?", condition.sql), condition.arguments)?;

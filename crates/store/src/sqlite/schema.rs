@@ -39,6 +39,9 @@ ALTER TABLE event ADD COLUMN keys BLOB NOT NULL DEFAULT x'';
 CREATE TABLE event_key (key INTEGER NOT NULL, time INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (key, time, seq)) STRICT, WITHOUT ROWID;
 ALTER TABLE counter ADD COLUMN base_seq INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE counter ADD COLUMN base_hash BLOB NOT NULL DEFAULT x'0000000000000000000000000000000000000000000000000000000000000000';
+", "
+CREATE INDEX resource_created ON resource (kind, account, region, created, id);
+CREATE INDEX resource_parent_created ON resource (kind, account, region, parent, created, id) WHERE parent <> x'';
 "];
 
 /// Brings the file to the present version. A file of a newer version, or of another program, is refused.

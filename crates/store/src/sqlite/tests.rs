@@ -188,6 +188,16 @@ fn pages_seek() {
             format!("SELECT body FROM resource WHERE {key} AND parent = x'07' AND parent <> x'' AND id > x'01' ORDER BY id LIMIT 9"),
             "resource_parent",
         ),
+        (
+            format!("SELECT body FROM resource WHERE {key} AND (created, id) < (5, x'06') ORDER BY created DESC, id DESC LIMIT 9"),
+            "resource_created",
+        ),
+        (
+            format!(
+                "SELECT body FROM resource WHERE {key} AND parent = x'07' AND parent <> x'' AND created <= 5 ORDER BY created, id LIMIT 9"
+            ),
+            "resource_parent_created",
+        ),
         ("SELECT text FROM line WHERE series = 1 AND (time, seq) > (5, 6) ORDER BY time ASC, seq ASC LIMIT 9".to_owned(), "line_time"),
         (
             "SELECT key FROM work WHERE queue = 'q' AND coalesce(leased_until, due) <= 5 ORDER BY coalesce(leased_until, due), key LIMIT 1"

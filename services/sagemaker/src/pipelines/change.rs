@@ -9,7 +9,7 @@ use tenantry_store::{Batch, ByScope, CommitError, Expect, List, Row};
 
 use super::{
     quota,
-    record::{self, LAST_RUN, Parallelism, PipelineRecord, STATE, STEP_CACHE},
+    record::{self, LAST_RUN, Parallelism, PipelineRecord, RUNNING, STATE, STEP_CACHE},
 };
 use crate::{
     author,
@@ -227,11 +227,13 @@ async fn delete(cx: &Cx, permit: Permit<DeletePipeline>, input: DeleteInput) -> 
     let row = record::pipeline(cx, scope, &arn).await?;
     // A start between here and the commit changes this row, and the commit fails.
     let last_run = store.get(LAST_RUN, scope, &row.id).await?;
-    let executions = store.list(&List::of(names::EXECUTION, scope).parent(&row.id)).await?;
-    if executions.iter().any(|execution| matches!(execution.status.as_str(), "Executing" | "Stopping")) {
+    if store.count(RUNNING, ByScope::Exact(scope), Some(&row.id)).await? > 0 {
         return Err(conflict(format!("Pipeline {arn} has running executions. Stop them before the pipeline is deleted.")));
     }
+    let executions = store.list(&List::of(names::EXECUTION, scope).parent(&row.id)).await?;
     let mut batch = Batch::new();
+    // A retry between here and the commit.
+    batch.require_none(RUNNING, scope, &*row.id);
     batch.delete(names::PIPELINE, scope, &*row.id, Expect::Version(row.version));
     batch.delete(record::DEFINITION, scope, &*row.id, Expect::Any);
     batch.delete(LAST_RUN, scope, &*row.id, last_run.map_or(Expect::Absent, |row| Expect::Version(row.version)));

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use tenantry_core::{Arn, AwsError, Result, Scope, Timestamp};
 use tenantry_flow::pipeline::{Definition, Execution};
 use tenantry_kernel::{Cx, Kernel};
-use tenantry_store::{Batch, Kind, Row};
+use tenantry_store::{Batch, Expect, Kind, Row};
 
 use crate::{
     error::{not_found, validation},
@@ -18,6 +18,8 @@ pub(super) const DEFINITION: Kind = Kind::new("sagemaker.definition");
 pub(super) const STATE: Kind = Kind::new("sagemaker.execution-state");
 /// When a pipeline was started last: a row of its own, so that starts do not contend with changes.
 pub(super) const LAST_RUN: Kind = Kind::new("sagemaker.pipeline-run");
+/// A mark for each execution that is not over, with the pipeline as its parent: counted and asked for without its history.
+pub(super) const RUNNING: Kind = Kind::new("sagemaker.running-execution");
 /// The newest successful run of a step; id: `<pipeline>/<cache key>`, parent: the pipeline.
 pub(super) const STEP_CACHE: Kind = Kind::new("sagemaker.step-cache");
 
@@ -151,6 +153,11 @@ pub(super) fn definition_row(scope: &Scope, id: &str, pipeline: &str, text: &str
     Ok(Row::new(DEFINITION, scope, id, now).parent(pipeline).with(&DefinitionRecord { text: text.to_owned() })?)
 }
 
+/// The mark of an execution that is not over.
+pub(super) fn running(scope: &Scope, id: &str, pipeline: &str, now: Timestamp) -> Row {
+    Row::new(RUNNING, scope, id, now).parent(pipeline)
+}
+
 /// An execution, all of it.
 pub(super) struct Loaded {
     pub row: Row,
@@ -172,6 +179,11 @@ pub(super) async fn load(kernel: &Kernel, scope: &Scope, id: &str) -> Result<Opt
 impl Loaded {
     /// Adds both rows as they are now to a batch; another change since they were read makes it fail.
     pub(super) fn save(&self, batch: &mut Batch, now: Timestamp) -> Result<()> {
+        if self.state.status().is_final() {
+            batch.delete(RUNNING, &self.row.scope, &*self.row.id, Expect::Any);
+        } else if !matches!(self.row.status.as_str(), "Executing" | "Stopping") {
+            batch.put(running(&self.row.scope, &self.row.id, &self.row.parent, now), Expect::Any);
+        }
         let record = ExecutionRecord { failure_reason: self.state.failure_reason().map(str::to_owned), ..self.record.clone() };
         let status = format!("{:?}", self.state.status());
         batch.update(self.row.clone().status(status).at(now).with(&record)?);

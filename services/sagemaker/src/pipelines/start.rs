@@ -6,12 +6,12 @@ use sha2::{Digest, Sha256};
 use tenantry_core::{Arn, Result, Scope};
 use tenantry_flow::pipeline::{Bound, Definition, Execution, ExecutionInfo, bind};
 use tenantry_kernel::{Check, Checks, Cx, Permit, Reply, reconcile};
-use tenantry_store::{Batch, ByScope, CommitError, Expect, List, Row};
+use tenantry_store::{Batch, ByScope, CommitError, Expect, Row};
 
 use super::{
     change::{changed, role_of},
     quota,
-    record::{self, ExecutionRecord, LAST_RUN, Parallelism, PipelineRecord, STATE},
+    record::{self, ExecutionRecord, LAST_RUN, Parallelism, PipelineRecord, RUNNING, STATE},
 };
 use crate::{
     author,
@@ -108,6 +108,7 @@ async fn start(cx: &Cx, permit: Permit<StartPipelineExecution>, input: StartInpu
     let mut batch = Batch::new();
     batch.require(names::PIPELINE, scope, &*row.id, Expect::Present);
     batch.put(Row::new(LAST_RUN, scope, &*row.id, now), Expect::Any);
+    batch.put(record::running(scope, &id, &row.id, now), Expect::Any);
     batch.put(Row::new(names::EXECUTION, scope, &*id, now).parent(&*row.id).status("Executing").with(&record)?, Expect::Absent);
     batch.put(Row::new(STATE, scope, &*id, now).parent(&*row.id).with(&state)?, Expect::Absent);
     batch.put(record::definition_row(scope, &id, &row.id, &text, now)?, Expect::Any);
@@ -130,12 +131,7 @@ fn execution_of(pipeline: &Arn, created: i64, token: &str) -> String {
 
 /// Refuses one execution too many.
 async fn room(cx: &Cx, scope: &Scope, pipeline: &str) -> Result<()> {
-    let store = cx.kernel.store();
-    if store.count(names::EXECUTION, ByScope::Exact(scope), Some(pipeline)).await? < quota::RUNNING_EXECUTIONS {
-        return Ok(());
-    }
-    let rows = store.list(&List::of(names::EXECUTION, scope).parent(pipeline)).await?;
-    let running = rows.iter().filter(|row| matches!(row.status.as_str(), "Executing" | "Stopping")).count() as u64;
+    let running = cx.kernel.store().count(RUNNING, ByScope::Exact(scope), Some(pipeline)).await?;
     if running < quota::RUNNING_EXECUTIONS {
         return Ok(());
     }
@@ -145,7 +141,7 @@ async fn room(cx: &Cx, scope: &Scope, pipeline: &str) -> Result<()> {
     )))
 }
 
-/// An execution of some steps, which takes the others from an earlier one: the one that is named, else the latest.
+/// An execution of some steps, which takes the others from the earlier one that is named.
 async fn selecting(
     cx: &Cx,
     scope: &Scope,
@@ -164,13 +160,16 @@ async fn selecting(
             if arn.account() != scope.account.as_str() || of != pipeline {
                 return Err(validation(format!("Invalid SourcePipelineExecutionArn: {text} is not an execution of this pipeline")));
             }
-            record::execution(cx, scope, &arn).await?;
+            let status = record::execution(cx, scope, &arn).await?.status;
+            if !matches!(status.as_str(), "Succeeded" | "Failed") {
+                return Err(validation(format!(
+                    "Invalid SourcePipelineExecutionArn: {text}. The source execution must be in status Succeeded or Failed, it is in status {status}"
+                )));
+            }
             Some(id)
         }
-        None => {
-            let rows = cx.kernel.store().list(&List::of(names::EXECUTION, scope).parent(pipeline)).await?;
-            rows.into_iter().max_by_key(|row| row.created).map(|row| row.id)
-        }
+        // Clients that want the latest execution name it.
+        None => None,
     };
     let source: Option<Execution> = match id {
         Some(id) => cx.kernel.store().get(STATE, scope, &id).await?.map(|row| row.body()).transpose()?,
