@@ -8,7 +8,7 @@ use crate::action::ActionName;
 use crate::caller::{Principal, PrincipalKind};
 use crate::context::Context;
 use crate::decision::{Cause, Decision, Outcome, StatementRef};
-use crate::index::{ActionKeys, Place};
+use crate::index::Place;
 use crate::layers::{Attached, Layers, Request, ResourcePolicyMode};
 use crate::named::Reach;
 use crate::policy::PolicyKind;
@@ -23,8 +23,7 @@ pub fn evaluate(request: &Request<'_>, layers: &Layers<'_>) -> Decision {
 
 /// The request in the form statements are held against.
 struct Probe<'a> {
-    pub action: ActionName<'a>,
-    keys: ActionKeys,
+    action: ActionName<'a>,
     resource: &'a str,
     pub target: Target<'a>,
     pub principal: &'a Principal,
@@ -35,10 +34,8 @@ struct Probe<'a> {
 
 impl<'a> Probe<'a> {
     pub(crate) fn new(request: &Request<'a>, layers: &Layers<'_>) -> Self {
-        let action = ActionName::new(request.action);
         Self {
-            action,
-            keys: ActionKeys::new(action.prefix, action.name),
+            action: ActionName::new(request.action),
             resource: request.resource,
             target: Target::new(request.resource),
             principal: request.principal,
@@ -90,13 +87,13 @@ impl<'a> Scan<'a> {
     /// principals.
     fn set(set: &'a PolicySet, probe: &Probe<'_>, named: bool) -> Self {
         let mut scan = Self::default();
-        set.each(probe.keys, probe.resource, |place| scan.consider(&set[place.0 as usize], place, probe, named));
+        set.each(probe.action.keys, probe.resource, |place| scan.consider(&set[place.0 as usize], place, probe, named));
         scan
     }
 
     fn one(attached: &'a Attached, probe: &Probe<'_>, named: bool) -> Self {
         let mut scan = Self::default();
-        attached.policy.index.each(probe.keys, probe.resource, |place| scan.consider(attached, place, probe, named));
+        attached.policy.index.each(probe.action.keys, probe.resource, |place| scan.consider(attached, place, probe, named));
         scan
     }
 

@@ -11,13 +11,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::fold;
 use crate::statement::Statement;
 
 /// The key of a statement that may apply to any action.
 const ANY: u64 = 0;
-/// FNV-1a, 64 bits.
-const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-const PRIME: u64 = 0x0100_0000_01b3;
 /// Longer prefixes tell nothing more.
 const MAX_PREFIX: usize = 256;
 /// From this many on, the entries of a node are searched rather than read.
@@ -26,37 +24,22 @@ const FEW: usize = 8;
 /// Under which keys a request's action may be filed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ActionKeys {
-    service: u64,
-    exact: u64,
+    pub service: u64,
+    pub exact: u64,
 }
 
 impl ActionKeys {
     /// Letter case does not count; nothing is allocated.
     pub(crate) fn new(service: &str, name: &str) -> Self {
-        let service = more(hash(service), ":");
+        let service = fold::number(service);
+        let exact = fold::mix(service, fold::number(name));
         // Zero is taken.
-        Self { service: service.max(1), exact: more(service, name).max(1) }
+        Self { service: service.max(1), exact: exact.max(1) }
     }
 
     fn all(self) -> [u64; 3] {
         [ANY, self.service, self.exact]
     }
-}
-
-/// A number for `text`, letter case aside.
-pub(crate) fn hash(text: &str) -> u64 {
-    more(BASIS, text)
-}
-
-fn more(mut state: u64, text: &str) -> u64 {
-    let mut eat = |byte: u8| state = (state ^ u64::from(byte)).wrapping_mul(PRIME);
-    if text.is_ascii() {
-        text.bytes().for_each(|byte| eat(byte.to_ascii_lowercase()));
-    } else {
-        let mut buffer = [0; 4];
-        text.chars().flat_map(char::to_lowercase).for_each(|c| c.encode_utf8(&mut buffer).bytes().for_each(&mut eat));
-    }
-    state
 }
 
 /// Where a statement can be found: of all actions, or of some.

@@ -42,9 +42,8 @@ impl PolicySet {
     /// How many statements a request of this action on this resource is held against.
     #[must_use]
     pub fn relevant(&self, action: &str, resource: &str) -> usize {
-        let action = ActionName::new(action);
         let mut count = 0;
-        self.each(ActionKeys::new(action.prefix, action.name), resource, |_| count += 1);
+        self.each(ActionName::new(action).keys, resource, |_| count += 1);
         count
     }
 
