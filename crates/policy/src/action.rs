@@ -26,8 +26,13 @@ impl<'a> ActionName<'a> {
         Self { prefix, name, keys: ActionKeys::new(prefix, name) }
     }
 
+    fn is_of(&self, prefix: &str) -> bool {
+        // Nearly always as it should be written, which is quicker to see.
+        prefix == self.prefix || prefix.eq_ignore_ascii_case(self.prefix)
+    }
+
     fn is(&self, prefix: &str, name: &str) -> bool {
-        prefix.eq_ignore_ascii_case(self.prefix) && same_folded(self.name, name)
+        self.is_of(prefix) && (name == self.name || same_folded(self.name, name))
     }
 }
 
@@ -43,7 +48,7 @@ pub(crate) struct ActionList {
 
 impl ActionList {
     /// Patterns that AWS stores but never matches (a comma, a blank, no name) are left out.
-    pub(crate) fn compile(texts: &[&str]) -> Self {
+    fn compile(texts: &[&str]) -> Self {
         let mut any = false;
         let mut exact = std::collections::BTreeSet::new();
         let mut wild: std::collections::BTreeMap<(u64, Box<str>), Vec<Glob>> = std::collections::BTreeMap::new();
@@ -70,7 +75,7 @@ impl ActionList {
     fn matches(&self, action: ActionName<'_>) -> bool {
         let named = || of(&self.exact, action.keys.exact).any(|(_, prefix, name)| action.is(prefix, name));
         let matched = || {
-            let mut own = of(&self.wild, action.keys.service).filter(|(_, prefix, _)| prefix.eq_ignore_ascii_case(action.prefix));
+            let mut own = of(&self.wild, action.keys.service).filter(|(_, prefix, _)| action.is_of(prefix));
             own.any(|(.., globs)| globs.iter().any(|glob| glob.matches_folded(action.name, &NONE)))
         };
         self.any || named() || matched()
@@ -89,13 +94,23 @@ static NONE: Context = Context::EMPTY;
 /// The element as a whole.
 #[derive(Debug, Clone)]
 pub(crate) enum ActionMatch {
+    All,
     In(ActionList),
     NotIn(ActionList),
 }
 
 impl ActionMatch {
+    pub(crate) fn compile(texts: &[&str], negated: bool) -> Self {
+        match (ActionList::compile(texts), negated) {
+            (list, true) => Self::NotIn(list),
+            (ActionList { any: true, .. }, false) => Self::All,
+            (list, false) => Self::In(list),
+        }
+    }
+
     pub(crate) fn matches(&self, action: ActionName<'_>) -> bool {
         match self {
+            Self::All => true,
             Self::In(list) => list.matches(action),
             Self::NotIn(list) => !list.matches(action),
         }
@@ -104,11 +119,11 @@ impl ActionMatch {
     /// Notes down what this can match.
     pub(crate) fn file(&self, filing: &mut Filing) {
         match self {
-            Self::In(list) if !list.any => {
+            Self::In(list) => {
                 list.exact.iter().for_each(|(_, prefix, name)| filing.action(prefix, Some(name)));
                 list.wild.iter().for_each(|(_, prefix, _)| filing.action(prefix, None));
             }
-            _ => filing.any = true,
+            Self::All | Self::NotIn(_) => filing.any = true,
         }
     }
 }

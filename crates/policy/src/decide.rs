@@ -180,17 +180,19 @@ impl<'a> Gathered<'a> {
     fn new(request: &Request<'_>, layers: &Layers<'a>) -> Self {
         let probe = &Probe::new(request, layers);
         let subject = Subject::new(request.principal);
-        let only = |applies: bool, gate: &dyn Fn() -> Gate<'a>| if applies { gate() } else { Gate::OPEN };
+        let session = match layers.session {
+            _ if !subject.session => Gate::OPEN,
+            Some(policies) => Gate::scanned(Scan::set(policies, probe, false)),
+            // Without a session policy a federated user has none of its user's permissions.
+            None => Gate { deny: None, open: request.principal.kind != PrincipalKind::FederatedUser },
+        };
+        let levels = |applies: bool, levels: &'a [PolicySet]| if applies { levels } else { &[] };
         Self {
-            resource_control: only(subject.resource_control, &|| Gate::levels(layers.resource_control, probe, true)),
-            service_control: only(subject.service_control, &|| Gate::levels(layers.service_control, probe, false)),
+            resource_control: Gate::levels(levels(subject.resource_control, layers.resource_control), probe, true),
+            service_control: Gate::levels(levels(subject.service_control, layers.service_control), probe, false),
             endpoint: Gate::one(layers.endpoint, probe, true),
-            boundary: only(subject.boundary, &|| Gate::one(layers.boundary, probe, false)),
-            session: only(subject.session, &|| match layers.session {
-                Some(policies) => Gate::scanned(Scan::set(policies, probe, false)),
-                // Without a session policy a federated user has none of its user's permissions.
-                None => Gate { deny: None, open: request.principal.kind != PrincipalKind::FederatedUser },
-            }),
+            boundary: Gate::one(layers.boundary.filter(|_| subject.boundary), probe, false),
+            session,
             identity: if subject.identity { Scan::set(layers.identity, probe, false) } else { Scan::default() },
             resource: layers.resource.map_or_else(Scan::default, |attached| Scan::one(attached, probe, true)),
         }
@@ -203,24 +205,26 @@ impl<'a> Gathered<'a> {
         }
         let resource_cause = resource_cause(layers);
         let denials = [
-            (Cause::ResourceControl, self.resource_control.deny),
-            (Cause::ServiceControl, self.service_control.deny),
-            (Cause::Endpoint, self.endpoint.deny),
-            (Cause::Identity, self.identity.deny),
-            (resource_cause, self.resource.deny),
-            (Cause::Boundary, self.boundary.deny),
-            (Cause::Session, self.session.deny),
+            (Cause::ResourceControl, &self.resource_control.deny),
+            (Cause::ServiceControl, &self.service_control.deny),
+            (Cause::Endpoint, &self.endpoint.deny),
+            (Cause::Identity, &self.identity.deny),
+            (resource_cause, &self.resource.deny),
+            (Cause::Boundary, &self.boundary.deny),
+            (Cause::Session, &self.session.deny),
         ];
-        if let Some((cause, Some(hit))) = denials.iter().find(|(_, hit)| hit.is_some()) {
-            return Decision { outcome: Outcome::ExplicitDeny, cause: *cause, statement: Some(hit.statement()) };
+        for (cause, hit) in denials {
+            if let Some(hit) = hit {
+                return Decision { outcome: Outcome::ExplicitDeny, cause, statement: Some(hit.statement()) };
+            }
         }
         let gates = [
-            (Cause::ResourceControl, self.resource_control),
-            (Cause::ServiceControl, self.service_control),
-            (Cause::Endpoint, self.endpoint),
+            (Cause::ResourceControl, &self.resource_control),
+            (Cause::ServiceControl, &self.service_control),
+            (Cause::Endpoint, &self.endpoint),
         ];
-        if let Some((cause, _)) = gates.iter().find(|(_, gate)| !gate.open) {
-            return implicit(*cause);
+        if let Some((cause, _)) = gates.into_iter().find(|(_, gate)| !gate.open) {
+            return implicit(cause);
         }
         self.grant(request, layers.resource_mode, resource_cause)
     }

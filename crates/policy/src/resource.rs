@@ -131,23 +131,33 @@ impl ResourcePattern {
 pub(crate) enum ResourceMatch {
     /// Trust policies, and resource policies that leave it out: the resource they hang on.
     Own,
+    /// `*`, alone or among others.
+    All,
     In(Box<[ResourcePattern]>),
     NotIn(Box<[ResourcePattern]>),
 }
 
 impl ResourceMatch {
+    pub(crate) fn new(patterns: Box<[ResourcePattern]>, negated: bool) -> Self {
+        match negated {
+            true => Self::NotIn(patterns),
+            false if patterns.iter().any(|pattern| matches!(pattern, ResourcePattern::Any)) => Self::All,
+            false => Self::In(patterns),
+        }
+    }
+
     /// Notes down what this can match.
     pub(crate) fn file(&self, filing: &mut Filing) {
         match self {
             Self::In(patterns) => patterns.iter().filter_map(ResourcePattern::beginning).for_each(|text| filing.resource(text)),
-            Self::Own | Self::NotIn(_) => filing.resource(String::new()),
+            Self::Own | Self::All | Self::NotIn(_) => filing.resource(String::new()),
         }
     }
 
     pub(crate) fn matches(&self, target: &Target<'_>, context: &Context) -> bool {
         let any = |patterns: &[ResourcePattern]| patterns.iter().any(|pattern| pattern.matches(target, context));
         match self {
-            Self::Own => true,
+            Self::Own | Self::All => true,
             Self::In(patterns) => any(patterns),
             // An exception whose variable has no value excepts nobody knows what: AWS lets the
             // statement match nothing at all.
