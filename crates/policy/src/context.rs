@@ -224,10 +224,12 @@ impl Context {
     }
 
     /// The value of a compiled key: nothing is allocated.
+    #[inline]
     pub(crate) fn named(&self, name: &KeyName) -> Option<Held<'_>> {
         self.held(self.find(name.number, &name.text)?)
     }
 
+    #[inline]
     fn held(&self, slot: usize) -> Option<Held<'_>> {
         let texts = |parts: &Range<usize>| Texts { text: &self.text, parts: &self.lists[parts.clone()] };
         match &self.slots[slot].value {
@@ -245,6 +247,7 @@ impl Context {
         keys
     }
 
+    #[inline]
     fn find(&self, number: u64, name: &str) -> Option<usize> {
         let mask = self.places.len().wrapping_sub(1);
         let mut at = number as usize & mask;

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::decision::{Cause, Decision, Outcome, StatementRef};
 use crate::index::Place;
 use crate::layers::{Attached, Layers, Request, ResourcePolicyMode};
-use crate::named::Reach;
+use crate::named::{PrincipalMatch, Reach};
 use crate::policy::PolicyKind;
 use crate::resource::Target;
 use crate::set::PolicySet;
@@ -44,12 +44,15 @@ impl<'a> Probe<'a> {
         }
     }
 
-    /// Whether a statement applies, and for an Allow how far it reaches.
+    /// Whether a statement applies, and for an Allow how far it reaches. Only where statements are
+    /// `named` do they have principals.
+    #[inline]
     fn applies(&self, statement: &Statement, named: bool) -> Option<Reach> {
-        let reach = match (named, statement.effect) {
-            (false, _) => Reach::Direct,
-            (true, Effect::Allow) => statement.principal.allow_reach(self.principal)?,
-            (true, Effect::Deny) => statement.principal.denies(self.principal, self.bounded).then_some(Reach::Direct)?,
+        let reach = match (&statement.principal, statement.effect) {
+            _ if !named => Reach::Direct,
+            (PrincipalMatch::Everyone(_), _) => Reach::Direct,
+            (principal, Effect::Allow) => principal.allow_reach(self.principal)?,
+            (principal, Effect::Deny) => principal.denies(self.principal, self.bounded).then_some(Reach::Direct)?,
         };
         statement.covers(self.action, &self.target, self.context).then_some(reach)
     }
@@ -75,7 +78,7 @@ impl Hit<'_> {
 }
 
 /// What one layer, or one level of it, says.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct Scan<'a> {
     pub deny: Option<Hit<'a>>,
     /// The Allow that reaches furthest.
@@ -85,16 +88,13 @@ struct Scan<'a> {
 impl<'a> Scan<'a> {
     /// Holds the request against the statements that could apply; `named` where statements have
     /// principals.
-    fn set(set: &'a PolicySet, probe: &Probe<'_>, named: bool) -> Self {
-        let mut scan = Self::default();
-        set.each(probe.action.keys, probe.resource, |place| scan.consider(&set[place.0 as usize], place, probe, named));
-        scan
+    fn set(&mut self, set: &'a PolicySet, probe: &Probe<'_>, named: bool) {
+        let policies: &'a [Attached] = set;
+        set.each(probe.action.keys, probe.resource, |place| self.consider(&policies[place.0 as usize], place, probe, named));
     }
 
-    fn one(attached: &'a Attached, probe: &Probe<'_>, named: bool) -> Self {
-        let mut scan = Self::default();
-        attached.policy.index.each(probe.action.keys, probe.resource, |place| scan.consider(attached, place, probe, named));
-        scan
+    fn one(&mut self, attached: &'a Attached, probe: &Probe<'_>, named: bool) {
+        attached.policy.index.each(probe.action.keys, probe.resource, |place| self.consider(attached, place, probe, named));
     }
 
     /// Keeps the first Deny, and the first of the Allows that reach furthest, in whatever order
@@ -116,7 +116,7 @@ impl<'a> Scan<'a> {
 }
 
 /// A gate that needs an Allow at each of its levels.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Gate<'a> {
     deny: Option<Hit<'a>>,
     open: bool,
@@ -126,18 +126,29 @@ impl<'a> Gate<'a> {
     const OPEN: Self = Self { deny: None, open: true };
 
     fn levels(levels: &'a [PolicySet], probe: &Probe<'_>, named: bool) -> Self {
-        levels.iter().fold(Self::OPEN, |gate, level| {
-            let scan = Scan::set(level, probe, named);
-            Self { deny: gate.deny.or(scan.deny), open: gate.open && scan.allow.is_some() }
-        })
+        let mut gate = Self::OPEN;
+        for level in levels {
+            gate.pass(|scan| scan.set(level, probe, named));
+        }
+        gate
     }
 
     fn one(attached: Option<&'a Attached>, probe: &Probe<'_>, named: bool) -> Self {
-        attached.map_or(Self::OPEN, |attached| Self::scanned(Scan::one(attached, probe, named)))
+        let mut gate = Self::OPEN;
+        if let Some(attached) = attached {
+            gate.pass(|scan| scan.one(attached, probe, named));
+        }
+        gate
     }
 
-    fn scanned(scan: Scan<'a>) -> Self {
-        Self { deny: scan.deny, open: scan.allow.is_some() }
+    /// One more level.
+    fn pass(&mut self, look: impl FnOnce(&mut Scan<'a>)) {
+        let mut scan = Scan::default();
+        look(&mut scan);
+        self.open &= scan.allow.is_some();
+        if self.deny.is_none() {
+            self.deny = scan.deny;
+        }
     }
 }
 
@@ -180,22 +191,29 @@ impl<'a> Gathered<'a> {
     fn new(request: &Request<'_>, layers: &Layers<'a>) -> Self {
         let probe = &Probe::new(request, layers);
         let subject = Subject::new(request.principal);
+        let levels = |applies: bool, levels: &'a [PolicySet]| if applies { levels } else { &[] };
         let session = match layers.session {
             _ if !subject.session => Gate::OPEN,
-            Some(policies) => Gate::scanned(Scan::set(policies, probe, false)),
+            Some(policies) => Gate::levels(std::slice::from_ref(policies), probe, false),
             // Without a session policy a federated user has none of its user's permissions.
             None => Gate { deny: None, open: request.principal.kind != PrincipalKind::FederatedUser },
         };
-        let levels = |applies: bool, levels: &'a [PolicySet]| if applies { levels } else { &[] };
-        Self {
+        let mut gathered = Self {
             resource_control: Gate::levels(levels(subject.resource_control, layers.resource_control), probe, true),
             service_control: Gate::levels(levels(subject.service_control, layers.service_control), probe, false),
             endpoint: Gate::one(layers.endpoint, probe, true),
             boundary: Gate::one(layers.boundary.filter(|_| subject.boundary), probe, false),
             session,
-            identity: if subject.identity { Scan::set(layers.identity, probe, false) } else { Scan::default() },
-            resource: layers.resource.map_or_else(Scan::default, |attached| Scan::one(attached, probe, true)),
+            identity: Scan::default(),
+            resource: Scan::default(),
+        };
+        if subject.identity {
+            gathered.identity.set(layers.identity, probe, false);
         }
+        if let Some(attached) = layers.resource {
+            gathered.resource.one(attached, probe, true);
+        }
+        gathered
     }
 
     fn conclude(&self, request: &Request<'_>, layers: &Layers<'_>) -> Decision {

@@ -5,15 +5,27 @@
 
 /// An odd number without a pattern, to spread bits with.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+/// A one in each byte.
+const ONES: u64 = u64::from_le_bytes([1; 8]);
 
 /// A number for `text`. Nothing is allocated.
 pub(crate) fn number(text: &str) -> u64 {
-    if !text.is_ascii() {
+    let (words, rest) = text.as_bytes().as_chunks();
+    let (mut state, mut bits) = (0, 0);
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        bits |= word;
+        state = mix(state, lower(word));
+    }
+    let last = match text.as_bytes().last_chunk() {
+        _ if rest.is_empty() => 0,
+        // The rest stands at the end of the last eight bytes.
+        Some(last) => u64::from_le_bytes(*last) >> (64 - 8 * rest.len()),
+        None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    };
+    if (bits | last) & (ONES * 0x80) != 0 {
         return slowly(text);
     }
-    let (words, rest) = text.as_bytes().as_chunks();
-    let state = words.iter().fold(0, |state, word| mix(state, lower(u64::from_le_bytes(*word))));
-    let last = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
     mix(mix(state, lower(last)), text.len() as u64)
 }
 
@@ -38,11 +50,10 @@ fn slowly(text: &str) -> u64 {
     mix(mix(state, word), length)
 }
 
-/// Eight ASCII bytes in lower case.
+/// Eight ASCII bytes in lower case; of other bytes nothing sensible.
 fn lower(word: u64) -> u64 {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    let from_a = word + ONES * u64::from(0x80 - b'A');
-    let beyond_z = word + ONES * u64::from(0x7f - b'Z');
+    let from_a = word.wrapping_add(ONES * u64::from(0x80 - b'A'));
+    let beyond_z = word.wrapping_add(ONES * u64::from(0x7f - b'Z'));
     word | (from_a ^ beyond_z) >> 2 & ONES * 0x20
 }
 
@@ -65,7 +76,7 @@ mod tests {
     fn letters_beyond_ascii_fold_too() {
         assert_eq!(number("É"), number("é"));
         assert_eq!(number("\u{212A}EYS and LOCKS"), number("keys and locks"));
-        for text in ["", "short", "exactly8", "more than eight bytes"] {
+        for text in ["", "short", "exactly8", "more than eight bytes", "sixteen of them."] {
             assert_eq!(slowly(text), number(text), "{text}");
         }
     }

@@ -145,6 +145,7 @@ impl Glob {
     }
 
     /// Exact in case. A variable without a value matches nothing.
+    #[inline]
     pub(crate) fn matches(&self, text: &str, context: &Context) -> bool {
         match self {
             Self::Any => true,
@@ -309,15 +310,21 @@ pub(crate) fn split_arn(text: &str, variables: bool) -> Vec<&str> {
 
 /// The six parts of a request's ARN; `None` when it is not one.
 pub(crate) fn six(text: &str) -> Option<[&str; 6]> {
-    let mut rest = text.strip_prefix("arn:")?;
+    let rest = text.strip_prefix("arn:")?;
     let mut six = ["arn", "", "", "", "", ""];
-    for part in &mut six[1..5] {
-        // Short parts: quicker by hand than by a searcher.
-        let end = rest.bytes().position(|byte| byte == b':')?;
-        (*part, rest) = (&rest[..end], &rest[end + 1..]);
+    let (mut part, mut start) = (1, 0);
+    // Short parts: quicker by hand than by a searcher.
+    for (at, byte) in rest.bytes().enumerate() {
+        if byte == b':' {
+            six[part] = &rest[start..at];
+            (part, start) = (part + 1, at + 1);
+            if part == 5 {
+                six[5] = &rest[start..];
+                return Some(six);
+            }
+        }
     }
-    six[5] = rest;
-    Some(six)
+    None
 }
 
 #[cfg(test)]

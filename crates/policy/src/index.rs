@@ -193,8 +193,8 @@ impl Index {
         let mut rest = resource.as_bytes();
         loop {
             self.visit(node, keys, &mut found);
+            let Some(first) = rest.first().filter(|_| node.children.0 < node.children.1) else { return };
             let children = part(&self.nodes, node.children);
-            let Some(first) = rest.first() else { return };
             let at = children.partition_point(|child| self.labels[child.label.0 as usize] < *first);
             let Some(child) = children.get(at) else { return };
             let Some(beyond) = rest.strip_prefix(part(&self.labels, child.label)) else { return };
