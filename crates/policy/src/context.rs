@@ -390,6 +390,16 @@ mod tests {
     }
 
     #[test]
+    fn names_made_to_share_a_place_are_all_found() {
+        let names = (0..).map(|at| format!("aws:requesttag/{at}")).filter(|name| fold::number(name).is_multiple_of(1024));
+        let names: Vec<String> = names.take(400).collect();
+        let mut context = Context::new();
+        names.iter().for_each(|name| _ = context.set(name, name));
+        assert!(names.iter().all(|name| context.get(name) == Some(Value::One(name.clone()))));
+        assert_eq!((context.iter().count(), context.get("aws:requesttag/none")), (names.len(), None));
+    }
+
+    #[test]
     fn names_that_share_a_number_stay_apart() {
         let mut context = Context::new();
         context.set("a:one", "1").set("a:two", "2");

@@ -65,7 +65,8 @@ mod tests {
     fn letter_case_does_not_count_and_all_else_does() {
         let every: String = (0..128).map(char::from).collect();
         assert_eq!(number(&every.to_ascii_uppercase()), number(&every.to_ascii_lowercase()));
-        let texts = ["", "a", "b", "ab", "ba", "a\0", "\0a", "@", "`", "[", "{", "abcdefgh", "abcdefg", "abcdefghi", "abcdefgh\0", "é", "k"];
+        let texts =
+            ["", "a", "b", "ab", "ba", "a\0", "\0a", "@", "`", "[", "{", "abcdefgh", "abcdefg", "abcdefghi", "abcdefgh\0", "é", "k"];
         let mut numbers: Vec<u64> = texts.into_iter().map(number).collect();
         numbers.sort_unstable();
         numbers.dedup();
