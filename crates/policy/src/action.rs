@@ -36,14 +36,17 @@ impl<'a> ActionName<'a> {
     }
 }
 
+/// In order: a key, the prefix in lower case, and what stands behind the colon.
+type ByKey<T> = Box<[(u64, Box<str>, T)]>;
+
 /// The patterns of one element.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ActionList {
     any: bool,
-    /// Without wildcards: the action's key, its prefix in lower case and its name. In order.
-    exact: Box<[(u64, Box<str>, Box<str>)]>,
-    /// With wildcards: the service's key, its prefix and the patterns of its names. In order.
-    wild: Box<[(u64, Box<str>, Box<[Glob]>)]>,
+    /// Without wildcards, by the action's key: the names.
+    exact: ByKey<Box<str>>,
+    /// With wildcards, by the service's key: the patterns of names.
+    wild: ByKey<Box<[Glob]>>,
 }
 
 impl ActionList {

@@ -54,7 +54,7 @@ fn slowly(text: &str) -> u64 {
 fn lower(word: u64) -> u64 {
     let from_a = word.wrapping_add(ONES * u64::from(0x80 - b'A'));
     let beyond_z = word.wrapping_add(ONES * u64::from(0x7f - b'Z'));
-    word | (from_a ^ beyond_z) >> 2 & ONES * 0x20
+    word | (((from_a ^ beyond_z) >> 2) & (ONES * 0x20))
 }
 
 #[cfg(test)]
