@@ -30,7 +30,8 @@ pub(crate) fn build(s: &Sources<'_>) -> Context {
     // The service's own keys first: none of them may replace a global one, or stand in for one that is absent.
     for (name, value) in s.check.keys.iter().filter(|(name, _)| is_service_key(name)) {
         match value {
-            Key::One(value) => add(&mut context, name, value),
+            // Tag keys that differ in case only are one condition key.
+            Key::One(value) => _ = context.add(name, value),
             Key::Many(values) => _ = context.set_list(name, values.iter().map(String::as_str)),
         }
     }
@@ -39,17 +40,6 @@ pub(crate) fn build(s: &Sources<'_>) -> Context {
     multi_factor(&mut context, s);
     resource(&mut context, s);
     context
-}
-
-/// Sets a single-valued key. Tag keys that differ in case only are one condition key: with two values nobody
-/// knows which is meant, so both stand, and a comparison with one satisfies no Allow and every Deny.
-fn add(context: &mut Context, name: &str, value: &str) {
-    let had: Vec<String> = context.get(name).map(|had| had.as_slice().to_vec()).unwrap_or_default();
-    if had.is_empty() || had.iter().all(|had| had == value) {
-        context.set(name, value);
-    } else {
-        context.set_unclear(name, had.into_iter().chain([value.to_owned()]));
-    }
 }
 
 /// Of the global keys a service sets only those of the request's tags.
@@ -142,7 +132,7 @@ fn principal(context: &mut Context, caller: &Caller, org: &OrganizationView) {
         context.set_list("aws:PrincipalOrgPaths", [org.path.as_str()]);
     }
     for tag in &caller.tags {
-        add(context, &format!("aws:PrincipalTag/{}", tag.key), &tag.value);
+        context.add_tag("aws:PrincipalTag/", &tag.key, &tag.value);
     }
     if let Some(session) = &caller.session {
         let issued: Timestamp = session.issued;
@@ -183,13 +173,13 @@ fn resource(context: &mut Context, s: &Sources<'_>) {
     }
     let prefix = s.check.action.split(':').next().unwrap_or_default();
     for owner in ["aws", prefix] {
-        let name = |tag: &Tag| format!("{owner}:ResourceTag/{}", tag.key);
+        let family = format!("{owner}:ResourceTag/");
         // What the resource has counts, not what a service may have said of it.
         for tag in s.resource_tags {
-            context.remove(&name(tag));
+            context.remove_tag(&family, &tag.key);
         }
         for tag in s.resource_tags {
-            add(context, &name(tag), &tag.value);
+            context.add_tag(&family, &tag.key, &tag.value);
         }
     }
 }

@@ -1,43 +1,60 @@
-//! `Action` and `NotAction`, grouped by service prefix.
+//! `Action` and `NotAction`.
 //!
 //! A statement such as ReadOnlyAccess's names well over a thousand actions; a request looks only at
-//! those of its own service. Letter case does not count. There are no variables here.
-
-use std::cmp::Ordering;
+//! its own name, and at the patterns of its own service. Letter case does not count. There are no
+//! variables here.
 
 use crate::context::Context;
-use crate::glob::{Glob, Syntax};
-use crate::index::Filing;
+use crate::glob::{Glob, Syntax, same_folded};
+use crate::index::{ActionKeys, Filing};
 
 /// The action of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ActionName<'a> {
-    pub prefix: &'a str,
-    pub name: &'a str,
+    prefix: &'a str,
+    name: &'a str,
+    pub keys: ActionKeys,
 }
 
 impl<'a> ActionName<'a> {
     pub(crate) fn new(action: &'a str) -> Self {
-        let (prefix, name) = action.split_once(':').unwrap_or((action, ""));
-        Self { prefix, name }
+        // Prefixes are short: quicker by hand than by a searcher.
+        let (prefix, name) = match action.bytes().position(|byte| byte == b':') {
+            Some(at) => (&action[..at], &action[at + 1..]),
+            None => (action, ""),
+        };
+        Self { prefix, name, keys: ActionKeys::new(prefix, name) }
+    }
+
+    fn is_of(&self, prefix: &str) -> bool {
+        // Nearly always as it should be written, which is quicker to see.
+        prefix == self.prefix || prefix.eq_ignore_ascii_case(self.prefix)
+    }
+
+    fn is(&self, prefix: &str, name: &str) -> bool {
+        self.is_of(prefix) && (name == self.name || same_folded(self.name, name))
     }
 }
 
-/// A map sorted by service prefix in lower case, looked up with [`find`].
-pub(crate) type ByPrefix<T> = Box<[(Box<str>, T)]>;
+/// In order: a key, the prefix in lower case, and what stands behind the colon.
+type ByKey<T> = Box<[(u64, Box<str>, T)]>;
 
 /// The patterns of one element.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ActionList {
     any: bool,
-    by_prefix: ByPrefix<Box<[Glob]>>,
+    /// Without wildcards, by the action's key: the names.
+    exact: ByKey<Box<str>>,
+    /// With wildcards, by the service's key: the patterns of names.
+    wild: ByKey<Box<[Glob]>>,
 }
 
 impl ActionList {
     /// Patterns that AWS stores but never matches (a comma, a blank, no name) are left out.
-    pub(crate) fn compile(texts: &[&str]) -> Self {
+    fn compile(texts: &[&str]) -> Self {
         let mut any = false;
-        let mut groups: std::collections::BTreeMap<String, Vec<Glob>> = std::collections::BTreeMap::new();
+        let mut exact = std::collections::BTreeSet::new();
+        let mut wild: std::collections::BTreeMap<(u64, Box<str>), Vec<Glob>> = std::collections::BTreeMap::new();
         for text in texts {
             if matches!(*text, "*" | "*:*") {
                 any = true;
@@ -48,16 +65,30 @@ impl ActionList {
                 continue;
             }
             let glob = Glob::compile(name, Syntax { wild: true, variables: false });
-            groups.entry(prefix.to_ascii_lowercase()).or_default().push(glob);
+            let prefix: Box<str> = prefix.to_ascii_lowercase().into();
+            match glob.literal() {
+                Some(name) => _ = exact.insert((ActionKeys::new(&prefix, name).exact, prefix, Box::from(name))),
+                None => wild.entry((ActionKeys::new(&prefix, "").service, prefix)).or_default().push(glob),
+            }
         }
-        let by_prefix = groups.into_iter().map(|(prefix, globs)| (prefix.into(), globs.into())).collect();
-        Self { any, by_prefix }
+        let wild = wild.into_iter().map(|((key, prefix), globs)| (key, prefix, globs.into())).collect();
+        Self { any, exact: exact.into_iter().collect(), wild }
     }
 
     fn matches(&self, action: ActionName<'_>) -> bool {
-        self.any
-            || find(&self.by_prefix, action.prefix).is_some_and(|globs| globs.iter().any(|glob| glob.matches_folded(action.name, &NONE)))
+        let named = || of(&self.exact, action.keys.exact).any(|(_, prefix, name)| action.is(prefix, name));
+        let matched = || {
+            let mut own = of(&self.wild, action.keys.service).filter(|(_, prefix, _)| action.is_of(prefix));
+            own.any(|(.., globs)| globs.iter().any(|glob| glob.matches_folded(action.name, &NONE)))
+        };
+        self.any || named() || matched()
     }
+}
+
+/// Those of a list in order that have this key.
+fn of<T>(sorted: &[(u64, Box<str>, T)], key: u64) -> impl Iterator<Item = &(u64, Box<str>, T)> {
+    let start = sorted.partition_point(|(known, ..)| *known < key);
+    sorted[start..].iter().take_while(move |(known, ..)| *known == key)
 }
 
 /// Patterns of actions hold no variables, so any context will do.
@@ -66,13 +97,23 @@ static NONE: Context = Context::EMPTY;
 /// The element as a whole.
 #[derive(Debug, Clone)]
 pub(crate) enum ActionMatch {
+    All,
     In(ActionList),
     NotIn(ActionList),
 }
 
 impl ActionMatch {
+    pub(crate) fn compile(texts: &[&str], negated: bool) -> Self {
+        match (ActionList::compile(texts), negated) {
+            (list, true) => Self::NotIn(list),
+            (ActionList { any: true, .. }, false) => Self::All,
+            (list, false) => Self::In(list),
+        }
+    }
+
     pub(crate) fn matches(&self, action: ActionName<'_>) -> bool {
         match self {
+            Self::All => true,
             Self::In(list) => list.matches(action),
             Self::NotIn(list) => !list.matches(action),
         }
@@ -81,17 +122,11 @@ impl ActionMatch {
     /// Notes down what this can match.
     pub(crate) fn file(&self, filing: &mut Filing) {
         match self {
-            Self::In(list) if !list.any => {
-                let patterns = list.by_prefix.iter().flat_map(|(prefix, globs)| globs.iter().map(move |glob| (prefix, glob)));
-                patterns.for_each(|(prefix, glob)| filing.action(prefix, glob.literal()));
+            Self::In(list) => {
+                list.exact.iter().for_each(|(_, prefix, name)| filing.action(prefix, Some(name)));
+                list.wild.iter().for_each(|(_, prefix, _)| filing.action(prefix, None));
             }
-            _ => filing.any = true,
+            Self::All | Self::NotIn(_) => filing.any = true,
         }
     }
-}
-
-/// Looks `prefix` up, whatever its case, in a list sorted by lower-case prefix.
-pub(crate) fn find<'a, T>(sorted: &'a [(Box<str>, T)], prefix: &str) -> Option<&'a T> {
-    let order = |known: &str| -> Ordering { known.bytes().cmp(prefix.bytes().map(|byte| byte.to_ascii_lowercase())) };
-    sorted.binary_search_by(|(known, _)| order(known)).ok().map(|at| &sorted[at].1)
 }

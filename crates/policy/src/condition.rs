@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::context::{Context, KeyName, Value};
+use crate::context::{Context, Held, KeyName, Value};
 use crate::glob::{Glob, Syntax, six, split_arn};
 use crate::json::Node;
 use crate::malformed::Malformed;
@@ -193,35 +193,34 @@ pub(crate) struct Clause {
 
 impl Clause {
     pub(crate) fn holds(&self, context: &Context, effect: Effect) -> bool {
-        let value = context.named(&self.key);
+        let held = context.named(&self.key);
         if self.operator.test == Test::Null {
-            return self.operands.iter().any(|operand| matches!(operand, Operand::Absent(absent) if *absent == value.is_none()));
-        }
-        if matches!(value, Some(Value::Many(_))) && context.is_unclear(&self.key) {
-            return effect == Effect::Deny;
+            return self.operands.iter().any(|operand| matches!(operand, Operand::Absent(absent) if *absent == held.is_none()));
         }
         let negated = self.operator.negated;
         // Each request value is held against the whole list first and negated then: "outside the
         // list", never "different from some operand".
         let one = |value: &str| self.operands.iter().any(|operand| operand.accepts(value, context)) != negated;
-        match (self.operator.set, value) {
+        match (self.operator.set, held) {
+            (_, Some(Held::Unclear(_))) => effect == Effect::Deny,
             (Set::Single, None) => self.operator.if_exists || negated,
-            (Set::Single, Some(Value::One(value))) => one(value),
+            (Set::Single, Some(Held::One(value))) => one(value),
             // A multivalued key needs a set operator. Without one nobody knows what was meant:
             // an Allow grants nothing, a Deny denies.
-            (Set::Single, Some(Value::Many(_))) => effect == Effect::Deny,
+            (Set::Single, Some(Held::Many(_))) => effect == Effect::Deny,
             (Set::All, None) => true,
             // "A null data set, such as an empty string" satisfies ForAllValues.
-            (Set::All, Some(Value::One(value))) => value.is_empty() || one(value),
-            (Set::All, Some(Value::Many(values))) => values.iter().all(|value| one(value)),
+            (Set::All, Some(Held::One(value))) => value.is_empty() || one(value),
+            (Set::All, Some(Held::Many(values))) => values.iter().all(one),
             (Set::Any, None) => self.operator.if_exists,
-            (Set::Any, Some(value)) => value.as_slice().iter().any(|value| one(value)),
+            (Set::Any, Some(Held::One(value))) => one(value),
+            (Set::Any, Some(Held::Many(values))) => values.iter().any(one),
         }
     }
 
     /// What the request holds for this clause's key.
-    pub(crate) fn actual<'a>(&self, context: &'a Context) -> Option<&'a Value> {
-        context.named(&self.key)
+    pub(crate) fn actual(&self, context: &Context) -> Option<Value> {
+        context.get(self.key.as_str())
     }
 }
 

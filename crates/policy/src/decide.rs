@@ -8,9 +8,9 @@ use crate::action::ActionName;
 use crate::caller::{Principal, PrincipalKind};
 use crate::context::Context;
 use crate::decision::{Cause, Decision, Outcome, StatementRef};
-use crate::index::{ActionKeys, Place};
+use crate::index::Place;
 use crate::layers::{Attached, Layers, Request, ResourcePolicyMode};
-use crate::named::Reach;
+use crate::named::{PrincipalMatch, Reach};
 use crate::policy::PolicyKind;
 use crate::resource::Target;
 use crate::set::PolicySet;
@@ -23,8 +23,7 @@ pub fn evaluate(request: &Request<'_>, layers: &Layers<'_>) -> Decision {
 
 /// The request in the form statements are held against.
 struct Probe<'a> {
-    pub action: ActionName<'a>,
-    keys: ActionKeys,
+    action: ActionName<'a>,
     resource: &'a str,
     pub target: Target<'a>,
     pub principal: &'a Principal,
@@ -35,10 +34,8 @@ struct Probe<'a> {
 
 impl<'a> Probe<'a> {
     pub(crate) fn new(request: &Request<'a>, layers: &Layers<'_>) -> Self {
-        let action = ActionName::new(request.action);
         Self {
-            action,
-            keys: ActionKeys::new(action.prefix, action.name),
+            action: ActionName::new(request.action),
             resource: request.resource,
             target: Target::new(request.resource),
             principal: request.principal,
@@ -47,12 +44,15 @@ impl<'a> Probe<'a> {
         }
     }
 
-    /// Whether a statement applies, and for an Allow how far it reaches.
+    /// Whether a statement applies, and for an Allow how far it reaches. Only where statements are
+    /// `named` do they have principals.
+    #[inline]
     fn applies(&self, statement: &Statement, named: bool) -> Option<Reach> {
-        let reach = match (named, statement.effect) {
-            (false, _) => Reach::Direct,
-            (true, Effect::Allow) => statement.principal.allow_reach(self.principal)?,
-            (true, Effect::Deny) => statement.principal.denies(self.principal, self.bounded).then_some(Reach::Direct)?,
+        let reach = match (&statement.principal, statement.effect) {
+            _ if !named => Reach::Direct,
+            (PrincipalMatch::Everyone(_), _) => Reach::Direct,
+            (principal, Effect::Allow) => principal.allow_reach(self.principal)?,
+            (principal, Effect::Deny) => principal.denies(self.principal, self.bounded).then_some(Reach::Direct)?,
         };
         statement.covers(self.action, &self.target, self.context).then_some(reach)
     }
@@ -78,7 +78,7 @@ impl Hit<'_> {
 }
 
 /// What one layer, or one level of it, says.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct Scan<'a> {
     pub deny: Option<Hit<'a>>,
     /// The Allow that reaches furthest.
@@ -88,16 +88,13 @@ struct Scan<'a> {
 impl<'a> Scan<'a> {
     /// Holds the request against the statements that could apply; `named` where statements have
     /// principals.
-    fn set(set: &'a PolicySet, probe: &Probe<'_>, named: bool) -> Self {
-        let mut scan = Self::default();
-        set.each(probe.keys, probe.resource, |place| scan.consider(&set[place.0 as usize], place, probe, named));
-        scan
+    fn set(&mut self, set: &'a PolicySet, probe: &Probe<'_>, named: bool) {
+        let policies: &'a [Attached] = set;
+        set.each(probe.action.keys, probe.resource, |place| self.consider(&policies[place.0 as usize], place, probe, named));
     }
 
-    fn one(attached: &'a Attached, probe: &Probe<'_>, named: bool) -> Self {
-        let mut scan = Self::default();
-        attached.policy.index.each(probe.keys, probe.resource, |place| scan.consider(attached, place, probe, named));
-        scan
+    fn one(&mut self, attached: &'a Attached, probe: &Probe<'_>, named: bool) {
+        attached.policy.index.each(probe.action.keys, probe.resource, |place| self.consider(attached, place, probe, named));
     }
 
     /// Keeps the first Deny, and the first of the Allows that reach furthest, in whatever order
@@ -119,7 +116,7 @@ impl<'a> Scan<'a> {
 }
 
 /// A gate that needs an Allow at each of its levels.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Gate<'a> {
     deny: Option<Hit<'a>>,
     open: bool,
@@ -129,18 +126,29 @@ impl<'a> Gate<'a> {
     const OPEN: Self = Self { deny: None, open: true };
 
     fn levels(levels: &'a [PolicySet], probe: &Probe<'_>, named: bool) -> Self {
-        levels.iter().fold(Self::OPEN, |gate, level| {
-            let scan = Scan::set(level, probe, named);
-            Self { deny: gate.deny.or(scan.deny), open: gate.open && scan.allow.is_some() }
-        })
+        let mut gate = Self::OPEN;
+        for level in levels {
+            gate.pass(|scan| scan.set(level, probe, named));
+        }
+        gate
     }
 
     fn one(attached: Option<&'a Attached>, probe: &Probe<'_>, named: bool) -> Self {
-        attached.map_or(Self::OPEN, |attached| Self::scanned(Scan::one(attached, probe, named)))
+        let mut gate = Self::OPEN;
+        if let Some(attached) = attached {
+            gate.pass(|scan| scan.one(attached, probe, named));
+        }
+        gate
     }
 
-    fn scanned(scan: Scan<'a>) -> Self {
-        Self { deny: scan.deny, open: scan.allow.is_some() }
+    /// One more level.
+    fn pass(&mut self, look: impl FnOnce(&mut Scan<'a>)) {
+        let mut scan = Scan::default();
+        look(&mut scan);
+        self.open &= scan.allow.is_some();
+        if self.deny.is_none() {
+            self.deny = scan.deny;
+        }
     }
 }
 
@@ -183,20 +191,29 @@ impl<'a> Gathered<'a> {
     fn new(request: &Request<'_>, layers: &Layers<'a>) -> Self {
         let probe = &Probe::new(request, layers);
         let subject = Subject::new(request.principal);
-        let only = |applies: bool, gate: &dyn Fn() -> Gate<'a>| if applies { gate() } else { Gate::OPEN };
-        Self {
-            resource_control: only(subject.resource_control, &|| Gate::levels(layers.resource_control, probe, true)),
-            service_control: only(subject.service_control, &|| Gate::levels(layers.service_control, probe, false)),
+        let levels = |applies: bool, levels: &'a [PolicySet]| if applies { levels } else { &[] };
+        let session = match layers.session {
+            _ if !subject.session => Gate::OPEN,
+            Some(policies) => Gate::levels(std::slice::from_ref(policies), probe, false),
+            // Without a session policy a federated user has none of its user's permissions.
+            None => Gate { deny: None, open: request.principal.kind != PrincipalKind::FederatedUser },
+        };
+        let mut gathered = Self {
+            resource_control: Gate::levels(levels(subject.resource_control, layers.resource_control), probe, true),
+            service_control: Gate::levels(levels(subject.service_control, layers.service_control), probe, false),
             endpoint: Gate::one(layers.endpoint, probe, true),
-            boundary: only(subject.boundary, &|| Gate::one(layers.boundary, probe, false)),
-            session: only(subject.session, &|| match layers.session {
-                Some(policies) => Gate::scanned(Scan::set(policies, probe, false)),
-                // Without a session policy a federated user has none of its user's permissions.
-                None => Gate { deny: None, open: request.principal.kind != PrincipalKind::FederatedUser },
-            }),
-            identity: if subject.identity { Scan::set(layers.identity, probe, false) } else { Scan::default() },
-            resource: layers.resource.map_or_else(Scan::default, |attached| Scan::one(attached, probe, true)),
+            boundary: Gate::one(layers.boundary.filter(|_| subject.boundary), probe, false),
+            session,
+            identity: Scan::default(),
+            resource: Scan::default(),
+        };
+        if subject.identity {
+            gathered.identity.set(layers.identity, probe, false);
         }
+        if let Some(attached) = layers.resource {
+            gathered.resource.one(attached, probe, true);
+        }
+        gathered
     }
 
     fn conclude(&self, request: &Request<'_>, layers: &Layers<'_>) -> Decision {
@@ -206,24 +223,26 @@ impl<'a> Gathered<'a> {
         }
         let resource_cause = resource_cause(layers);
         let denials = [
-            (Cause::ResourceControl, self.resource_control.deny),
-            (Cause::ServiceControl, self.service_control.deny),
-            (Cause::Endpoint, self.endpoint.deny),
-            (Cause::Identity, self.identity.deny),
-            (resource_cause, self.resource.deny),
-            (Cause::Boundary, self.boundary.deny),
-            (Cause::Session, self.session.deny),
+            (Cause::ResourceControl, &self.resource_control.deny),
+            (Cause::ServiceControl, &self.service_control.deny),
+            (Cause::Endpoint, &self.endpoint.deny),
+            (Cause::Identity, &self.identity.deny),
+            (resource_cause, &self.resource.deny),
+            (Cause::Boundary, &self.boundary.deny),
+            (Cause::Session, &self.session.deny),
         ];
-        if let Some((cause, Some(hit))) = denials.iter().find(|(_, hit)| hit.is_some()) {
-            return Decision { outcome: Outcome::ExplicitDeny, cause: *cause, statement: Some(hit.statement()) };
+        for (cause, hit) in denials {
+            if let Some(hit) = hit {
+                return Decision { outcome: Outcome::ExplicitDeny, cause, statement: Some(hit.statement()) };
+            }
         }
         let gates = [
-            (Cause::ResourceControl, self.resource_control),
-            (Cause::ServiceControl, self.service_control),
-            (Cause::Endpoint, self.endpoint),
+            (Cause::ResourceControl, &self.resource_control),
+            (Cause::ServiceControl, &self.service_control),
+            (Cause::Endpoint, &self.endpoint),
         ];
-        if let Some((cause, _)) = gates.iter().find(|(_, gate)| !gate.open) {
-            return implicit(*cause);
+        if let Some((cause, _)) = gates.into_iter().find(|(_, gate)| !gate.open) {
+            return implicit(cause);
         }
         self.grant(request, layers.resource_mode, resource_cause)
     }

@@ -4,10 +4,10 @@
 //! in a tag value matches only a `*`: were the value pasted in before the pattern is read, a tenant
 //! named `*` would own everything.
 
-use crate::context::{Context, KeyName, Value};
+use crate::context::{Context, Held, KeyName};
 
 #[derive(Debug, Clone, PartialEq)]
-enum Token {
+pub(crate) enum Token {
     Text(Box<str>),
     One,
     Star,
@@ -16,7 +16,7 @@ enum Token {
 
 /// `${key}` or `${key, 'default'}`.
 #[derive(Debug, Clone, PartialEq)]
-struct Variable {
+pub(crate) struct Variable {
     /// Empty when the text between the braces is not a variable: it has no value, ever.
     key: KeyName,
     default: Option<Box<str>>,
@@ -24,10 +24,12 @@ struct Variable {
 
 impl Variable {
     fn value<'a>(&'a self, context: &'a Context) -> Option<&'a str> {
+        if self.key.as_str().is_empty() {
+            return None;
+        }
         match context.named(&self.key) {
-            _ if self.key.as_str().is_empty() => None,
-            Some(Value::One(value)) => Some(value),
-            Some(Value::Many(_)) => None,
+            Some(Held::One(value)) => Some(value),
+            Some(Held::Many(_) | Held::Unclear(_)) => None,
             None => self.default.as_deref(),
         }
     }
@@ -42,11 +44,23 @@ pub(crate) struct Syntax {
     pub variables: bool,
 }
 
-/// A compiled pattern.
+/// A compiled pattern. Nearly all are one of the simple forms, which need no search.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Glob {
-    tokens: Box<[Token]>,
-    variables: bool,
+pub(crate) enum Glob {
+    /// `*`
+    Any,
+    /// No wildcard and no variable.
+    Text(Box<str>),
+    /// The text, then `*`.
+    Beginning(Box<str>),
+    /// A variable and nothing else.
+    Variable(Variable),
+    /// All others.
+    Tokens {
+        tokens: Box<[Token]>,
+        /// There are some among them.
+        variables: bool,
+    },
 }
 
 impl Glob {
@@ -85,92 +99,118 @@ impl Glob {
             rest = &rest[c.len_utf8()..];
         }
         flush(&mut plain, &mut tokens);
-        let variables = tokens.iter().any(|token| matches!(token, Token::Variable(_)));
-        Self { tokens: tokens.into(), variables }
+        match &*tokens {
+            [] => Self::Text("".into()),
+            [Token::Star] => Self::Any,
+            [Token::Text(text)] => Self::Text(text.clone()),
+            [Token::Text(text), Token::Star] => Self::Beginning(text.clone()),
+            [Token::Variable(variable)] => Self::Variable(variable.clone()),
+            _ => {
+                let variables = tokens.iter().any(|token| matches!(token, Token::Variable(_)));
+                Self::Tokens { tokens: tokens.into(), variables }
+            }
+        }
     }
 
     /// The only text it matches, letter case as written; `None` when there may be several.
     pub(crate) fn literal(&self) -> Option<&str> {
-        match &*self.tokens {
-            [] => Some(""),
-            [Token::Text(text)] => Some(text),
+        match self {
+            Self::Text(text) => Some(text),
             _ => None,
         }
     }
 
     /// What every text it matches begins with.
     pub(crate) fn beginning(&self) -> &str {
-        match self.tokens.first() {
-            Some(Token::Text(text)) => text,
-            _ => "",
+        match self {
+            Self::Text(text) | Self::Beginning(text) => text,
+            Self::Tokens { tokens, .. } => match tokens.first() {
+                Some(Token::Text(text)) => text,
+                _ => "",
+            },
+            Self::Any | Self::Variable(_) => "",
         }
     }
 
     /// True when every variable has a value or a default.
     pub(crate) fn resolves(&self, context: &Context) -> bool {
-        !self.variables
-            || self.tokens.iter().all(|token| match token {
+        match self {
+            Self::Variable(variable) => variable.value(context).is_some(),
+            Self::Tokens { tokens, variables: true } => tokens.iter().all(|token| match token {
                 Token::Variable(variable) => variable.value(context).is_some(),
                 _ => true,
-            })
+            }),
+            _ => true,
+        }
     }
 
     /// Exact in case. A variable without a value matches nothing.
+    #[inline]
     pub(crate) fn matches(&self, text: &str, context: &Context) -> bool {
-        self.run(text, context, |text, value| text.starts_with(value).then_some(value.len()), |text, value| text.find(value))
+        match self {
+            Self::Any => true,
+            Self::Text(literal) => text == &**literal,
+            Self::Beginning(literal) => text.starts_with(&**literal),
+            Self::Variable(variable) => variable.value(context) == Some(text),
+            Self::Tokens { tokens, .. } => {
+                let prefix = |text: &str, value: &str| text.starts_with(value).then_some(value.len());
+                self.resolves(context) && search(tokens, text, context, prefix, |text, value| text.find(value))
+            }
+        }
     }
 
     /// Without regard to case.
     pub(crate) fn matches_folded(&self, text: &str, context: &Context) -> bool {
-        self.run(text, context, folded_prefix, |text, value| {
-            text.char_indices().map(|(at, _)| at).chain([text.len()]).find(|at| folded_prefix(&text[*at..], value).is_some())
-        })
-    }
-
-    /// Two-pointer matching: on a mismatch only the latest `*` gives way, to the next place where
-    /// what follows it is found. So the cost is bounded by text length times pattern length.
-    fn run(&self, text: &str, context: &Context, prefix: Compare, find: Compare) -> bool {
-        if !self.resolves(context) {
-            return false;
-        }
-        let (mut token, mut at) = (0, 0);
-        // The latest `*`, and from where on it is to be tried next.
-        let mut back: Option<(usize, usize)> = None;
-        loop {
-            let rest = &text[at..];
-            let step = match self.tokens.get(token) {
-                None if rest.is_empty() => return true,
-                None => None,
-                Some(Token::Star) => match self.tokens.get(token + 1) {
-                    None => return true,
-                    Some(next) => {
-                        let skipped = match next.value(context) {
-                            Some(value) => find(rest, value),
-                            None => Some(0),
-                        };
-                        // What follows is nowhere in the rest, and a `*` before could only leave less.
-                        let Some(skipped) = skipped else { return false };
-                        let place = at + skipped;
-                        back = text[place..].chars().next().map(|c| (token, place + c.len_utf8()));
-                        Some(skipped)
-                    }
-                },
-                Some(Token::One) => rest.chars().next().map(char::len_utf8),
-                Some(value) => value.value(context).and_then(|value| prefix(rest, value)),
-            };
-            if let Some(step) = step {
-                at += step;
-                token += 1;
-                continue;
-            }
-            let Some((star, from)) = back.take() else { return false };
-            (token, at) = (star, from);
+        match self {
+            Self::Any => true,
+            Self::Text(literal) => same_folded(text, literal),
+            Self::Beginning(literal) => folded_prefix(text, literal).is_some(),
+            Self::Variable(variable) => variable.value(context).is_some_and(|value| same_folded(text, value)),
+            Self::Tokens { tokens, .. } => self.resolves(context) && search(tokens, text, context, folded_prefix, folded_find),
         }
     }
 }
 
 /// A text and a value: how far into the text.
 type Compare = fn(&str, &str) -> Option<usize>;
+
+/// Two-pointer matching: on a mismatch only the latest `*` gives way, to the next place where what
+/// follows it is found. So the cost is bounded by text length times pattern length.
+fn search(tokens: &[Token], text: &str, context: &Context, prefix: Compare, find: Compare) -> bool {
+    let (mut token, mut at) = (0, 0);
+    // The latest `*`, and from where on it is to be tried next.
+    let mut back: Option<(usize, usize)> = None;
+    loop {
+        let rest = &text[at..];
+        let step = match tokens.get(token) {
+            None if rest.is_empty() => return true,
+            None => None,
+            Some(Token::Star) => match tokens.get(token + 1) {
+                None => return true,
+                Some(next) => {
+                    let skipped = match next.value(context) {
+                        Some(value) => find(rest, value),
+                        None => Some(0),
+                    };
+                    // What follows is nowhere in the rest, and a `*` before could only leave less.
+                    let Some(skipped) = skipped else { return false };
+                    let place = at + skipped;
+                    back = text[place..].chars().next().map(|c| (token, place + c.len_utf8()));
+                    Some(skipped)
+                }
+            },
+            Some(Token::One) => rest.chars().next().map(char::len_utf8),
+            Some(value) => value.value(context).and_then(|value| prefix(rest, value)),
+        };
+        if let Some(step) = step {
+            at += step;
+            token += 1;
+            continue;
+        }
+        let Some((star, from)) = back.take() else { return false };
+        (token, at) = (star, from);
+    }
+}
 
 impl Token {
     /// What a text or a variable stands for.
@@ -205,6 +245,15 @@ fn folded_prefix(text: &str, value: &str) -> Option<usize> {
         }
     }
     Some(text.len() - have.as_str().len())
+}
+
+fn folded_find(text: &str, value: &str) -> Option<usize> {
+    text.char_indices().map(|(at, _)| at).chain([text.len()]).find(|at| folded_prefix(&text[*at..], value).is_some())
+}
+
+/// Whether two texts are the same, letter case aside.
+pub(crate) fn same_folded(text: &str, value: &str) -> bool {
+    folded_prefix(text, value) == Some(text.len())
 }
 
 /// No variable is longer: keys have at most 128 characters behind their prefix, values 256. Looking
@@ -261,15 +310,21 @@ pub(crate) fn split_arn(text: &str, variables: bool) -> Vec<&str> {
 
 /// The six parts of a request's ARN; `None` when it is not one.
 pub(crate) fn six(text: &str) -> Option<[&str; 6]> {
-    let mut rest = text.strip_prefix("arn:")?;
+    let rest = text.strip_prefix("arn:")?;
     let mut six = ["arn", "", "", "", "", ""];
-    for part in &mut six[1..5] {
-        // Short parts: quicker by hand than by a searcher.
-        let end = rest.bytes().position(|byte| byte == b':')?;
-        (*part, rest) = (&rest[..end], &rest[end + 1..]);
+    let (mut part, mut start) = (1, 0);
+    // Short parts: quicker by hand than by a searcher.
+    for (at, byte) in rest.bytes().enumerate() {
+        if byte == b':' {
+            six[part] = &rest[start..at];
+            (part, start) = (part + 1, at + 1);
+            if part == 5 {
+                six[5] = &rest[start..];
+                return Some(six);
+            }
+        }
     }
-    six[5] = rest;
-    Some(six)
+    None
 }
 
 #[cfg(test)]

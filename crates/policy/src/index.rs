@@ -6,18 +6,36 @@
 //! only a candidate: it is judged in full, so a hash that two actions share, or a prefix cut short,
 //! costs time and never changes an answer.
 //!
+//! # How a decision is made fast
+//!
+//! What can be settled when a document is read is settled then, so that a request is not held
+//! against text but against numbers and known beginnings:
+//!
+//! - The action of a request becomes two numbers, of its service and of its name ([`crate::fold`]).
+//!   Statements are filed under such numbers, and so are the names within a long list of actions.
+//! - The resource is walked down a trie once, so a thousand policies about other resources are never
+//!   met. What begins as the trie has it needs no split into segments either, unless its pattern has a
+//!   wildcard or variable in the middle ([`crate::resource`]).
+//! - Statements about everything or everyone, which guards and boundaries mostly are, are told apart
+//!   beforehand, and so are patterns without wildcards ([`crate::glob`]).
+//! - Condition keys have their numbers from when the document was read. A context is one text and a
+//!   small table by number, so a key costs one look-up and one comparison ([`crate::context`]).
+//! - The policies of a set share one index ([`crate::set`]): a level of an organization is one walk.
+//!
+//! Numbers only ever choose what to look at. Everything found by one is compared as text before it
+//! counts, since texts that share a number can be made. Nothing is allocated until a decision names
+//! its statement, and that is a reference counted.
+//!
 //! The prefixes form a trie. Memory is linear in the documents: a statement of many actions times many resources is filed
 //! more coarsely instead.
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::fold;
 use crate::statement::Statement;
 
 /// The key of a statement that may apply to any action.
 const ANY: u64 = 0;
-/// FNV-1a, 64 bits.
-const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-const PRIME: u64 = 0x0100_0000_01b3;
 /// Longer prefixes tell nothing more.
 const MAX_PREFIX: usize = 256;
 /// From this many on, the entries of a node are searched rather than read.
@@ -26,37 +44,22 @@ const FEW: usize = 8;
 /// Under which keys a request's action may be filed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ActionKeys {
-    service: u64,
-    exact: u64,
+    pub service: u64,
+    pub exact: u64,
 }
 
 impl ActionKeys {
     /// Letter case does not count; nothing is allocated.
     pub(crate) fn new(service: &str, name: &str) -> Self {
-        let service = more(hash(service), ":");
+        let service = fold::number(service);
+        let exact = fold::mix(service, fold::number(name));
         // Zero is taken.
-        Self { service: service.max(1), exact: more(service, name).max(1) }
+        Self { service: service.max(1), exact: exact.max(1) }
     }
 
     fn all(self) -> [u64; 3] {
         [ANY, self.service, self.exact]
     }
-}
-
-/// A number for `text`, letter case aside.
-pub(crate) fn hash(text: &str) -> u64 {
-    more(BASIS, text)
-}
-
-fn more(mut state: u64, text: &str) -> u64 {
-    let mut eat = |byte: u8| state = (state ^ u64::from(byte)).wrapping_mul(PRIME);
-    if text.is_ascii() {
-        text.bytes().for_each(|byte| eat(byte.to_ascii_lowercase()));
-    } else {
-        let mut buffer = [0; 4];
-        text.chars().flat_map(char::to_lowercase).for_each(|c| c.encode_utf8(&mut buffer).bytes().for_each(&mut eat));
-    }
-    state
 }
 
 /// Where a statement can be found: of all actions, or of some.
@@ -125,6 +128,8 @@ struct Entry {
 struct Node {
     /// Of `labels`: what this node adds to the one above. Empty in the root alone.
     label: (u32, u32),
+    /// The first byte of the label; zero in the root.
+    first: u8,
     /// Of `nodes`, in order of their labels' first bytes, which differ.
     children: (u32, u32),
     /// Of `entries`.
@@ -172,7 +177,7 @@ impl Index {
         }
         // For each node: its share of the prefixes and how many bytes of them lead to it.
         let mut shares = vec![(0, filed.len(), 0)];
-        index.nodes.push(Node { label: (0, 0), children: (0, 0), entries: (0, 0) });
+        index.nodes.push(Node { label: (0, 0), first: 0, children: (0, 0), entries: (0, 0) });
         let mut at = 0;
         while let Some(&(mut from, to, depth)) = shares.get(at) {
             let start = index.entries.len() as u32;
@@ -190,7 +195,8 @@ impl Index {
                 let common = first.iter().zip(last).take_while(|(a, b)| a == b).count();
                 let label = index.labels.len() as u32;
                 index.labels.extend(&first[depth..common]);
-                index.nodes.push(Node { label: (label, index.labels.len() as u32), children: (0, 0), entries: (0, 0) });
+                let label = (label, index.labels.len() as u32);
+                index.nodes.push(Node { label, first: first[depth], children: (0, 0), entries: (0, 0) });
                 shares.push((from, end, common));
                 from = end;
             }
@@ -210,9 +216,9 @@ impl Index {
         let mut rest = resource.as_bytes();
         loop {
             self.visit(node, keys, &mut found);
+            let Some(first) = rest.first().filter(|_| node.children.0 < node.children.1) else { return };
             let children = part(&self.nodes, node.children);
-            let Some(first) = rest.first() else { return };
-            let at = children.partition_point(|child| self.labels[child.label.0 as usize] < *first);
+            let at = children.partition_point(|child| child.first < *first);
             let Some(child) = children.get(at) else { return };
             let Some(beyond) = rest.strip_prefix(part(&self.labels, child.label)) else { return };
             (node, rest) = (child, beyond);

@@ -22,6 +22,7 @@ mod context;
 mod decide;
 mod decision;
 mod explain;
+mod fold;
 mod glob;
 mod index;
 mod json;

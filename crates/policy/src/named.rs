@@ -143,6 +143,8 @@ impl Entry {
 pub(crate) enum PrincipalMatch {
     /// Identity and service control policies; elsewhere the statement never applies.
     Absent,
+    /// With everyone among those named.
+    Everyone(Box<[Entry]>),
     In(Box<[Entry]>),
     NotIn(Box<[Entry]>),
 }
@@ -169,13 +171,19 @@ impl PrincipalMatch {
         if entries.is_empty() {
             return Err(Malformed::new("Missing required field Principal cannot be empty!"));
         }
-        Ok(if negated { Self::NotIn(entries.into()) } else { Self::In(entries.into()) })
+        let everyone = entries.iter().any(|entry| entry.name == PrincipalName::Everyone);
+        Ok(match (negated, everyone) {
+            (true, _) => Self::NotIn(entries.into()),
+            (false, true) => Self::Everyone(entries.into()),
+            (false, false) => Self::In(entries.into()),
+        })
     }
 
     /// How far an Allow reaches for `caller`.
     pub(crate) fn allow_reach(&self, caller: &Principal) -> Option<Reach> {
         match self {
             Self::Absent => None,
+            Self::Everyone(_) => Some(Reach::Direct),
             Self::In(entries) => entries.iter().filter_map(|entry| entry.reach(caller)).max(),
             // Everyone else, the anonymous included.
             Self::NotIn(entries) => entries.iter().all(|entry| entry.reach(caller).is_none()).then_some(Reach::Direct),
@@ -189,6 +197,7 @@ impl PrincipalMatch {
     pub(crate) fn denies(&self, caller: &Principal, bounded: bool) -> bool {
         match self {
             Self::Absent => false,
+            Self::Everyone(_) => true,
             Self::In(entries) => entries.iter().any(|entry| entry.reach(caller).is_some()),
             Self::NotIn(entries) => {
                 let account = entries.iter().any(|entry| matches!(entry.reach(caller), Some(Reach::Account)));
@@ -207,14 +216,14 @@ impl PrincipalMatch {
     pub(crate) fn entries(&self) -> &[Entry] {
         match self {
             Self::Absent => &[],
-            Self::In(entries) | Self::NotIn(entries) => entries,
+            Self::Everyone(entries) | Self::In(entries) | Self::NotIn(entries) => entries,
         }
     }
 
     pub(crate) fn entries_mut(&mut self) -> &mut [Entry] {
         match self {
             Self::Absent => &mut [],
-            Self::In(entries) | Self::NotIn(entries) => entries,
+            Self::Everyone(entries) | Self::In(entries) | Self::NotIn(entries) => entries,
         }
     }
 }

@@ -2,21 +2,27 @@
 //!
 //! A wildcard never crosses one of the first five colons; in the sixth segment it spans `/` and `:`.
 
+use std::cell::OnceCell;
+
 use crate::context::Context;
 use crate::glob::{Glob, Syntax, six, split_arn};
 use crate::index::Filing;
 
-/// The resource of a request, split once.
-#[derive(Debug, Clone, Copy)]
+/// The resource of a request. `*`, of an action that has none, is no ARN: only `"*"` reaches it.
+#[derive(Debug)]
 pub(crate) struct Target<'a> {
-    /// The action has no resource: only `"*"` reaches it.
-    star: bool,
-    segments: Option<[&'a str; 6]>,
+    text: &'a str,
+    /// Split when the first pattern asks for it.
+    segments: OnceCell<Option<[&'a str; 6]>>,
 }
 
 impl<'a> Target<'a> {
     pub(crate) fn new(resource: &'a str) -> Self {
-        Self { star: resource == "*", segments: six(resource) }
+        Self { text: resource, segments: OnceCell::new() }
+    }
+
+    fn segments(&self) -> Option<&[&'a str; 6]> {
+        self.segments.get_or_init(|| six(self.text)).as_ref()
     }
 }
 
@@ -34,6 +40,11 @@ pub(crate) enum ShortArn {
 pub(crate) enum ResourcePattern {
     /// `*`.
     Any,
+    /// An ARN without wildcards and variables.
+    Exact(Box<str>),
+    /// An ARN whose only wildcard is a `*` at its end, behind the fifth colon: what stands before it.
+    Beginning(Box<str>),
+    /// All others.
     Arn(Box<[Glob; 6]>),
     /// A text that no resource has.
     Never,
@@ -50,14 +61,37 @@ impl ResourcePattern {
         }
         parts.resize(6, "*");
         let syntax = Syntax { wild: true, variables };
-        Self::Arn(Box::new(std::array::from_fn(|at| Glob::compile(parts[at], syntax))))
+        let globs: [Glob; 6] = std::array::from_fn(|at| Glob::compile(parts[at], syntax));
+        Self::simple(&globs).unwrap_or_else(|| Self::Arn(Box::new(globs)))
+    }
+
+    /// Five literal segments and their colons at the beginning of a text are the same as five equal
+    /// segments, so such a pattern needs no split. What does not begin as an ARN matches none.
+    fn simple([first @ .., last]: &[Glob; 6]) -> Option<Self> {
+        let mut text = String::new();
+        for glob in first {
+            text.push_str(glob.literal()?);
+            text.push(':');
+        }
+        text.push_str(last.beginning());
+        match last {
+            _ if !text.starts_with("arn:") => None,
+            Glob::Text(_) => Some(Self::Exact(text.into())),
+            Glob::Any | Glob::Beginning(_) => Some(Self::Beginning(text.into())),
+            Glob::Variable(_) | Glob::Tokens { .. } => None,
+        }
     }
 
     fn matches(&self, target: &Target<'_>, context: &Context) -> bool {
-        match (self, &target.segments) {
-            (Self::Any, _) => true,
-            (Self::Arn(globs), Some(segments)) => globs.iter().zip(segments).all(|(glob, segment)| glob.matches(segment, context)),
-            _ => false,
+        match self {
+            Self::Any => true,
+            Self::Exact(text) => target.text == &**text,
+            Self::Beginning(text) => target.text.starts_with(&**text),
+            Self::Arn(globs) => {
+                let fits = |segments: &[&str; 6]| globs.iter().zip(segments).all(|(glob, segment)| glob.matches(segment, context));
+                target.segments().is_some_and(fits)
+            }
+            Self::Never => false,
         }
     }
 
@@ -67,6 +101,7 @@ impl ResourcePattern {
         match self {
             Self::Any => {}
             Self::Never => return None,
+            Self::Exact(literal) | Self::Beginning(literal) => text.push_str(literal),
             Self::Arn(globs) => {
                 for (at, glob) in globs.iter().enumerate() {
                     let literal = glob.literal();
@@ -96,28 +131,33 @@ impl ResourcePattern {
 pub(crate) enum ResourceMatch {
     /// Trust policies, and resource policies that leave it out: the resource they hang on.
     Own,
+    /// `*`, alone or among others.
+    All,
     In(Box<[ResourcePattern]>),
     NotIn(Box<[ResourcePattern]>),
 }
 
 impl ResourceMatch {
+    pub(crate) fn new(patterns: Box<[ResourcePattern]>, negated: bool) -> Self {
+        match negated {
+            true => Self::NotIn(patterns),
+            false if patterns.iter().any(|pattern| matches!(pattern, ResourcePattern::Any)) => Self::All,
+            false => Self::In(patterns),
+        }
+    }
+
     /// Notes down what this can match.
     pub(crate) fn file(&self, filing: &mut Filing) {
         match self {
             Self::In(patterns) => patterns.iter().filter_map(ResourcePattern::beginning).for_each(|text| filing.resource(text)),
-            Self::Own | Self::NotIn(_) => filing.resource(String::new()),
+            Self::Own | Self::All | Self::NotIn(_) => filing.resource(String::new()),
         }
     }
 
     pub(crate) fn matches(&self, target: &Target<'_>, context: &Context) -> bool {
-        let any = |patterns: &[ResourcePattern]| {
-            patterns.iter().any(|pattern| match pattern {
-                ResourcePattern::Any => true,
-                _ => !target.star && pattern.matches(target, context),
-            })
-        };
+        let any = |patterns: &[ResourcePattern]| patterns.iter().any(|pattern| pattern.matches(target, context));
         match self {
-            Self::Own => true,
+            Self::Own | Self::All => true,
             Self::In(patterns) => any(patterns),
             // An exception whose variable has no value excepts nobody knows what: AWS lets the
             // statement match nothing at all.

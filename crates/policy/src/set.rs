@@ -1,7 +1,7 @@
 //! Many policies as one: what a layer is made of.
 //!
 //! Gathered once (a principal's identity policies, one level of an organization), judged often. The
-//! statements of its policies are filed in one index, but for a few policies that are looked up one by
+//! statements of its policies are filed in one index, but for the large ones that are looked up one by
 //! one, so a decision costs what its relevant statements cost, however many policies there are.
 
 use std::sync::Arc;
@@ -10,8 +10,6 @@ use crate::action::ActionName;
 use crate::index::{ActionKeys, Index, Place};
 use crate::layers::Attached;
 
-/// So few policies are looked up one by one.
-const FEW: usize = 4;
 /// Policies filed in more places than this are large: AWS's own for the most part, which many
 /// principals have.
 const LARGE: usize = 64;
@@ -42,9 +40,8 @@ impl PolicySet {
     /// How many statements a request of this action on this resource is held against.
     #[must_use]
     pub fn relevant(&self, action: &str, resource: &str) -> usize {
-        let action = ActionName::new(action);
         let mut count = 0;
-        self.each(ActionKeys::new(action.prefix, action.name), resource, |_| count += 1);
+        self.each(ActionName::new(action).keys, resource, |_| count += 1);
         count
     }
 
@@ -66,7 +63,8 @@ impl From<Vec<Attached>> for PolicySet {
         let all = 0..policies.len() as u32;
         let index = |at: u32| &policies[at as usize].policy.index;
         let mut apart: Vec<u32> = all.clone().filter(|at| index(*at).len() > LARGE).take(APART).collect();
-        if policies.len() - apart.len() <= FEW {
+        if policies.len() == apart.len() + 1 {
+            // Alone, and filed already.
             apart = all.clone().collect();
         }
         let merged = all.filter(|at| apart.binary_search(at).is_err());

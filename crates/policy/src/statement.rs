@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::action::{ActionList, ActionMatch, ActionName};
+use crate::action::{ActionMatch, ActionName};
 use crate::check;
 use crate::condition::{self, Clause};
 use crate::context::Context;
@@ -149,8 +149,7 @@ fn action(elements: &Elements<'_>, kind: PolicyKind) -> Result<ActionMatch, Malf
     for text in &texts {
         if kind == PolicyKind::Trust { check::trust_action(text)? } else { check::action(text)? }
     }
-    let list = ActionList::compile(&texts);
-    Ok(if negated { ActionMatch::NotIn(list) } else { ActionMatch::In(list) })
+    Ok(ActionMatch::compile(&texts, negated))
 }
 
 type Resources = (ResourceMatch, Box<[Box<str>]>);
@@ -181,7 +180,7 @@ fn resource(elements: &Elements<'_>, kind: PolicyKind, variables: bool) -> Resul
         PolicyKind::Identity | PolicyKind::Session | PolicyKind::Boundary => ShortArn::Pad,
         _ => ShortArn::PadTrailingStar,
     };
-    let patterns = texts.iter().map(|text| ResourcePattern::compile(text, variables, short)).collect();
+    let patterns: Box<[ResourcePattern]> = texts.iter().map(|text| ResourcePattern::compile(text, variables, short)).collect();
     let resources = texts.iter().map(|text| Box::from(*text)).collect();
-    Ok((if negated { ResourceMatch::NotIn(patterns) } else { ResourceMatch::In(patterns) }, resources))
+    Ok((ResourceMatch::new(patterns, negated), resources))
 }

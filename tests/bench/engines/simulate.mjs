@@ -22,6 +22,11 @@ for (const one of scenes) {
   if (resultType !== 'single') throw new Error(JSON.stringify(errors ?? resultType))
   answers.push(overallResult === 'Allowed')
 }
+// As long as the other engines warm up; the compiler of node needs it most.
+const start = process.hrtime.bigint()
+for (let round = 0; process.hrtime.bigint() - start < 300_000_000n; round++) {
+  await runSimulation(scenes[round % scenes.length], {})
+}
 const nanoseconds = []
 for (let round = 0; round < rounds; round++) {
   const start = process.hrtime.bigint()

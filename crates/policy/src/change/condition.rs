@@ -31,14 +31,14 @@ pub(super) fn settings(clause: &Clause, effect: Effect, want: bool, context: &Co
         let Some(text) = fill(text) else { continue };
         for text in [text.clone(), step(&text, 1), step(&text, -1), step(&text, 86_400)] {
             trials.push(Setting { key: key.clone(), value: Some(Value::One(text.clone())) });
-            let mut list = actual.map_or_else(Vec::new, |actual| actual.as_slice().to_vec());
+            let mut list = actual.as_ref().map_or_else(Vec::new, |actual| actual.as_slice().to_vec());
             if !list.contains(&text) {
                 list.push(text);
             }
             trials.push(Setting { key: key.clone(), value: Some(Value::Many(list)) });
         }
     }
-    if let Some(Value::Many(list)) = actual {
+    if let Some(Value::Many(list)) = &actual {
         let alone = |text: &String| {
             let mut one = context.clone();
             one.set_list(&key, [text.as_str()]);
@@ -52,7 +52,7 @@ pub(super) fn settings(clause: &Clause, effect: Effect, want: bool, context: &Co
     }
     trials.push(Setting { key: key.clone(), value: None });
     trials.push(Setting { key: key.clone(), value: Some(Value::One("value".to_owned())) });
-    if let (true, Some(Value::One(actual))) = (variables, actual) {
+    if let (true, Some(Value::One(actual))) = (variables, &actual) {
         trials.extend(clause.texts.iter().take(TRIALS).flat_map(|text| fillings(text, actual, context)));
     }
     let list = multivalued(&key) || matches!(actual, Some(Value::Many(_)));
@@ -60,7 +60,7 @@ pub(super) fn settings(clause: &Clause, effect: Effect, want: bool, context: &Co
     for trial in trials {
         // A key holds one value or a list by its nature, whatever the condition asks of it.
         let fits = trial.key != key || trial.value.as_ref().is_none_or(|value| matches!(value, Value::Many(_)) == list);
-        let changes = fits && trial.value.as_ref() != context.get(&trial.key) && !found.contains(&trial);
+        let changes = fits && trial.value != context.get(&trial.key) && !found.contains(&trial);
         if changes && clause.holds(&trial.applied(context), effect) == want {
             found.push(trial);
         }

@@ -176,7 +176,8 @@ fn loosened(scene: &Scene<'_>, fit: &Fit<'_>, json: &Value, drop: bool) -> Optio
             words.push(format!("remove the condition {operator} {key}"));
             continue;
         }
-        let actual = clause.actual(&scene.context)?.as_slice().first()?;
+        let held = clause.actual(&scene.context)?;
+        let actual = held.as_slice().first()?;
         let name = operator.to_ascii_lowercase();
         if name.contains("numeric") || name.contains("date") {
             let inclusive = name.ends_with("equals") || name.ends_with("equalsifexists");

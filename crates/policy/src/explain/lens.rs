@@ -16,7 +16,6 @@ use super::resolve::resolved;
 use super::{Compared, Stage};
 
 /// A request as statements are held against it.
-#[derive(Clone, Copy)]
 pub(crate) struct Lens<'a> {
     pub request: Request<'a>,
     action: ActionName<'a>,
@@ -43,7 +42,7 @@ impl<'a> Lens<'a> {
 
     /// The same caller and resource with other condition keys.
     pub(crate) fn within<'b>(&'b self, context: &'b Context) -> Lens<'b> {
-        Lens { request: Request { context, ..self.request }, ..*self }
+        Lens::new(&Request { context, ..self.request }, self.bounded)
     }
 
     pub(crate) fn covers_action(&self, statement: &Statement) -> bool {

@@ -156,7 +156,7 @@ pub fn explain(request: &Request<'_>, layers: &Layers<'_>) -> Explanation {
         principal: request.principal.arn.clone(),
         action: request.action.to_owned(),
         resource: request.resource.to_owned(),
-        context: request.context.iter().map(|(key, value)| (key.to_owned(), value.clone())).collect(),
+        context: request.context.iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         layers: lens::layers(request, layers).iter().map(|layer| outcome(&lens, layer)).collect(),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! For display and for proposing changes only: what is decided compares compiled patterns, never these texts.
 
-use crate::context::{Context, Value};
+use crate::context::{Context, Held, KeyName};
 
 /// A part of a text.
 pub(crate) enum Part<'a> {
@@ -40,9 +40,9 @@ pub(crate) fn parts(text: &str) -> Vec<Part<'_>> {
 
 /// The value of a variable in a request.
 pub(crate) fn value<'a>(key: &str, default: Option<&'a str>, context: &'a Context) -> Option<&'a str> {
-    match context.get(key) {
-        Some(Value::One(value)) => Some(value),
-        Some(Value::Many(_)) => None,
+    match context.named(&KeyName::new(key)) {
+        Some(Held::One(value)) => Some(value),
+        Some(Held::Many(_) | Held::Unclear(_)) => None,
         None => default,
     }
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::{
     Failure, Times,
     scene::{ACTIONS, Asked, Scene, prefix},
+    timed,
 };
 
 fn policies(scene: &Scene) -> Result<PolicySet, Failure> {
@@ -46,5 +47,5 @@ pub(crate) fn run(scene: &Scene) -> Result<(Vec<bool>, Times), Failure> {
         (response.decision() == Decision::Allow, time.as_nanos() as u64)
     };
     let answers = (0..requests.len()).map(|at| one(at).0).collect();
-    Ok((answers, Times::new((0..rounds).map(|round| one(round).1).collect())))
+    Ok((answers, timed(rounds, |round| one(round).1)))
 }

@@ -8,6 +8,7 @@ use tenantry_policy::{Attached, Context, Layers, Policy, PolicyKind, PolicySet, 
 use crate::{
     Times,
     scene::{ACCOUNT, Asked, ROLE, Scene},
+    timed,
 };
 
 const ROUNDS: usize = 200_000;
@@ -63,8 +64,7 @@ fn measure(scene: &Scene, layers: &Layers<'_>) -> (Vec<bool>, Times) {
         drop(black_box(decision));
         time.as_nanos() as u64
     };
-    (0..ROUNDS / 10).for_each(|round| _ = one(round));
-    (answers, Times::new((0..ROUNDS).map(one).collect()))
+    (answers, timed(ROUNDS, one))
 }
 
 fn teams(scene: &Scene, kind: PolicyKind) -> PolicySet {
