@@ -10,7 +10,7 @@ pub enum BlobError {
     /// There is no such blob, though a row says so: restore it from a backup.
     #[error("blob {0} is missing")]
     Missing(BlobId),
-    /// It does not hold what it is named by.
+    /// It is shorter than it was.
     #[error("blob {0} is damaged: restore it from a backup")]
     Damaged(BlobId),
     /// More than the caller was ready to hold.

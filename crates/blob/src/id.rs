@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// The SHA-256 of a blob's bytes. In documents: 64 lower-case hexadecimal digits.
+/// 32 bytes that its writer chose to stand for its contents, such as a digest. In documents: 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BlobId(pub [u8; 32]);

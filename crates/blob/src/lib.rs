@@ -1,15 +1,17 @@
-//! Durable bytes by content address: objects, artifacts, archived logs.
+//! Durable bytes under a name: objects, artifacts, archived logs.
 //!
-//! A blob is a file that is named by the SHA-256 of what it holds. It is written beside, synced, and
-//! renamed into place, so that a name never leads to half a blob: what [`BlobWriter::finish`] has
-//! returned is on disk before the row that mentions it is committed. Equal contents are stored once.
+//! A blob is a file that is written beside, synced, and renamed into place, so that a name never leads
+//! to half a blob: what [`BlobWriter::finish`] has returned is on disk before the row that mentions it
+//! is committed. Whoever writes names it, by something that stands for the contents: who says a name
+//! twice says that it is the same bytes, and they are stored once. To hash everything here again, which
+//! objects are sealed and hashed already, would cost as much as writing it.
 //!
 //! Who refers to a blob is the caller's knowledge. [`Blobs::begin_sweep`] removes what nobody refers to
 //! and is safe beside writers; there is no other way to remove a blob, since whoever counts references
 //! by hand races with a writer who has just found the same contents stored.
 //!
 //! What is not here: keys (they are never paths), encryption, parts (an object of several parts is a
-//! list of blobs), checksums other than the name.
+//! list of blobs), checksums: whether bytes are still those that were written is the seal's to tell.
 
 mod error;
 mod id;
@@ -28,11 +30,11 @@ use std::{
 pub use error::BlobError;
 pub use id::BlobId;
 use place::Place;
-pub use read::BlobReader;
+pub use read::{BlobReader, Reading};
 pub use sweep::{Sweep, Swept};
 pub use write::{BlobWriter, Stored};
 
-/// How much is read, written and hashed at a time on a thread that may block.
+/// How much is read and written at a time on a thread that may block.
 pub const BLOCK: usize = 256 * 1024;
 
 /// A directory of blobs. Cheap to clone.
@@ -57,14 +59,14 @@ impl Blobs {
         BlobWriter::new(self.place.clone())
     }
 
-    /// Stores bytes that are at hand.
+    /// Stores bytes that are at hand under the name that they are to have.
     ///
     /// # Errors
     /// As [`BlobWriter::finish`].
-    pub async fn put(&self, bytes: impl Into<bytes::Bytes>) -> Result<Stored, BlobError> {
+    pub async fn put(&self, id: BlobId, bytes: impl Into<bytes::Bytes>) -> Result<Stored, BlobError> {
         let mut writer = self.writer();
         writer.write(bytes.into()).await?;
-        writer.finish().await
+        writer.finish(id).await
     }
 
     /// Opens a blob to be read from its beginning; see [`BlobReader::range`].
@@ -89,14 +91,6 @@ impl Blobs {
             out.extend_from_slice(&chunk);
         }
         Ok(out)
-    }
-
-    /// Reads a blob and recomputes its name.
-    ///
-    /// # Errors
-    /// [`BlobError::Damaged`] where it does not hold what it is named by, else as [`Blobs::reader`].
-    pub async fn verify(&self, id: BlobId) -> Result<(), BlobError> {
-        read::verify(self.place.clone(), id).await
     }
 
     /// Begins to remove what nobody refers to; see [`Sweep`]. `None` while another sweep runs.

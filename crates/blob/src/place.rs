@@ -1,4 +1,4 @@
-//! The directory: `data/ab/cd/<id>` for what is whole, `tmp/` for what is not, `lock` against a second process.
+//! The directory: `data/ab/<id>` for what is whole, `tmp/` for what is not, `lock` against a second process.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -28,8 +28,8 @@ pub(crate) struct Place {
     tmp: PathBuf,
     next: AtomicU64,
     pub(crate) guarded: Mutex<Guarded>,
-    /// Directories (`ab`, `ab/cd`) whose own names are known to be durable: saves two syncs per blob.
-    durable: Mutex<HashSet<(u8, Option<u8>)>>,
+    /// Directories `ab` whose own names are known to be durable: saves a sync per blob.
+    durable: Mutex<HashSet<u8>>,
     /// Held for as long as the directory is open.
     _lock: File,
 }
@@ -46,6 +46,32 @@ fn make_dir(path: &Path) -> Result<(), BlobError> {
 /// Makes the names in a directory durable.
 fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+/// The mark of a directory in which blobs lie as they do now.
+const FLAT: &str = "flat";
+
+/// Brings blobs up that an earlier program put one directory deeper (`data/ab/cd/<id>`). What a crash interrupts goes on with the next start.
+fn flatten(dir: &Path, data: &Path) -> Result<(), BlobError> {
+    let mark = dir.join(FLAT);
+    if mark.exists() {
+        return Ok(());
+    }
+    let directories = |path: &Path| -> Result<Vec<PathBuf>, BlobError> {
+        let entries: Vec<fs::DirEntry> = fs::read_dir(path).and_then(Iterator::collect).map_err(refused("read", path))?;
+        Ok(entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_dir()).collect())
+    };
+    for shard in directories(data)? {
+        for inner in directories(&shard)? {
+            for entry in fs::read_dir(&inner).map_err(refused("read", &inner))? {
+                let blob = entry.map_err(refused("read", &inner))?;
+                fs::rename(blob.path(), shard.join(blob.file_name())).map_err(refused("move", &blob.path()))?;
+            }
+            sync_dir(&shard).map_err(refused("sync", &shard))?;
+            fs::remove_dir(&inner).map_err(refused("remove", &inner))?;
+        }
+    }
+    File::create(&mark).map(drop).map_err(refused("make", &mark))
 }
 
 impl Place {
@@ -67,13 +93,14 @@ impl Place {
             let path = entry.map_err(refused("read", &tmp))?.path();
             fs::remove_file(&path).map_err(refused("remove", &path))?;
         }
+        flatten(dir, &data)?;
         sync_dir(dir).map_err(refused("sync", dir))?;
         Ok(Self { data, tmp, next: AtomicU64::new(0), guarded: Mutex::default(), durable: Mutex::default(), _lock: lock })
     }
 
     pub(crate) fn path(&self, id: &BlobId) -> PathBuf {
         let name = id.hex();
-        self.data.join(&name[..2]).join(&name[2..4]).join(name)
+        self.data.join(&name[..2]).join(name)
     }
 
     /// A new file for what is not whole yet.
@@ -98,21 +125,19 @@ impl Place {
         sync_dir(shard).map_err(refused("sync", shard))
     }
 
-    /// Makes `data/ab/cd`. What exists is synced all the same: whoever made it may not have come to that.
+    /// Makes `data/ab`. What exists is synced all the same: whoever made it may not have come to that.
     fn make_shard(&self, shard: &Path, id: &BlobId) -> Result<(), BlobError> {
-        let outer = shard.parent().expect("a shard has a directory");
-        for (key, dir, holder) in [((id.0[0], None), outer, self.data.as_path()), ((id.0[0], Some(id.0[1])), shard, outer)] {
-            if self.durable.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
-                continue;
-            }
-            match DirBuilder::new().mode(0o700).create(dir) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(refused("make", dir)(error)),
-            }
-            sync_dir(holder).map_err(refused("sync", holder))?;
-            self.durable.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        let durable = || self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        if durable().contains(&id.0[0]) {
+            return Ok(());
         }
+        match DirBuilder::new().mode(0o700).create(shard) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(refused("make", shard)(error)),
+        }
+        sync_dir(&self.data).map_err(refused("sync", &self.data))?;
+        durable().insert(id.0[0]);
         Ok(())
     }
 

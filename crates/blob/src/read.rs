@@ -1,10 +1,17 @@
 //! Reading: block by block, whatever the size of the blob.
 
-use std::{fs::File, io::ErrorKind, os::unix::fs::FileExt, sync::Arc};
+use std::{
+    fs::File,
+    future::Future,
+    io::ErrorKind,
+    os::unix::fs::FileExt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
-use bytes::Bytes;
-use sha2::{Digest, Sha256};
-use tokio::task::spawn_blocking;
+use bytes::{Bytes, BytesMut};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::{BLOCK, BlobError, BlobId, place::Place};
 
@@ -20,15 +27,15 @@ pub struct BlobReader {
 
 impl BlobReader {
     pub(crate) async fn open(place: Arc<Place>, id: BlobId) -> Result<Self, BlobError> {
-        blocking(move || {
+        let open = move || {
             let file = File::open(place.path(&id)).map_err(|error| match error.kind() {
                 ErrorKind::NotFound => BlobError::Missing(id),
                 _ => BlobError::io(format!("open blob {id}"))(error),
             })?;
             let size = file.metadata().map_err(BlobError::io(format!("measure blob {id}")))?.len();
             Ok(Self { id, file: Arc::new(file), size, at: 0, end: size })
-        })
-        .await
+        };
+        Reading(spawn_blocking(open)).await
     }
 
     /// How many bytes the blob has.
@@ -51,43 +58,50 @@ impl BlobReader {
         self.end - self.at
     }
 
-    /// The next bytes, at most [`BLOCK`] of them; `None` at the end.
-    ///
-    /// # Errors
+    /// Begins to read the next bytes into `block`, as many as it has or what is left, and lets the thread that reads them make of
+    /// them what `then` says. `None` at the end. The reading goes on whether or not it is waited for, and is
     /// [`BlobError::Damaged`] where the file has become shorter, `Io` where it cannot be read.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, BlobError> {
-        let len = usize::try_from(self.left()).unwrap_or(BLOCK).min(BLOCK);
+    pub fn begin<T, B>(&mut self, mut block: B, then: impl FnOnce(B, usize) -> T + Send + 'static) -> Option<Reading<T>>
+    where
+        T: Send + 'static,
+        B: AsMut<[u8]> + Send + 'static,
+    {
+        let most = block.as_mut().len();
+        let len = usize::try_from(self.left()).unwrap_or(most).min(most);
         if len == 0 {
-            return Ok(None);
+            return None;
         }
         let (file, id, at) = (self.file.clone(), self.id, self.at);
-        let block = blocking(move || {
-            let mut block = vec![0; len];
-            file.read_exact_at(&mut block, at).map_err(|error| match error.kind() {
+        self.at += len as u64;
+        Some(Reading(spawn_blocking(move || {
+            file.read_exact_at(&mut block.as_mut()[..len], at).map_err(|error| match error.kind() {
                 ErrorKind::UnexpectedEof => BlobError::Damaged(id),
                 _ => BlobError::io(format!("read blob {id}"))(error),
             })?;
-            Ok(block)
-        })
-        .await?;
-        self.at += len as u64;
-        Ok(Some(Bytes::from(block)))
+            Ok(then(block, len))
+        })))
+    }
+
+    /// The next bytes, at most [`BLOCK`] of them; `None` at the end.
+    ///
+    /// # Errors
+    /// As [`BlobReader::begin`].
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, BlobError> {
+        let block = BytesMut::zeroed(usize::try_from(self.left()).unwrap_or(BLOCK).min(BLOCK));
+        match self.begin(block, |block, _| block.freeze()) {
+            Some(reading) => reading.await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, BlobError> + Send + 'static) -> Result<T, BlobError> {
-    spawn_blocking(work).await.map_err(|error| BlobError::lost(&error))?
-}
+/// Bytes that are being read; see [`BlobReader::begin`].
+pub struct Reading<T>(JoinHandle<Result<T, BlobError>>);
 
-pub(crate) async fn verify(place: Arc<Place>, id: BlobId) -> Result<(), BlobError> {
-    let mut reader = BlobReader::open(place, id).await?;
-    let mut hash = Sha256::new();
-    while let Some(block) = reader.chunk().await? {
-        hash = blocking(move || {
-            hash.update(&block);
-            Ok(hash)
-        })
-        .await?;
+impl<T> Future for Reading<T> {
+    type Output = Result<T, BlobError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(ready!(Pin::new(&mut self.0).poll(cx)).map_err(|error| BlobError::lost(&error))?)
     }
-    if <[u8; 32]>::from(hash.finalize()) == id.0 { Ok(()) } else { Err(BlobError::Damaged(id)) }
 }

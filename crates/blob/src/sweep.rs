@@ -45,7 +45,7 @@ impl Sweep {
         let work = move || {
             let mut swept = Swept::default();
             let data = self.place.data.clone();
-            each(&data, &mut |outer| each(outer, &mut |shard| each(shard, &mut |file| self.consider(file, &live, &mut swept))))?;
+            each(&data, &mut |shard| each(shard, &mut |file| self.consider(file, &live, &mut swept)))?;
             Ok(swept)
         };
         spawn_blocking(work).await.map_err(|error| BlobError::lost(&error))?

@@ -4,6 +4,7 @@
 //! at all. What is stored is shown again; nothing is computed that was not asked for.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use md5::Md5;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::Digest;
@@ -81,7 +82,7 @@ impl Algorithm {
             Self::Sha1 => Hasher::Sha1(sha1::Sha1::new()),
             Self::Sha256 => Hasher::Sha256(sha2::Sha256::new()),
             Self::Sha512 => Hasher::Sha512(Box::default()),
-            Self::Md5 => Hasher::Md5(md5::Md5::new()),
+            Self::Md5 => Hasher::Md5(Md5::new()),
         }
     }
 }
@@ -93,7 +94,7 @@ pub(crate) enum Hasher {
     Sha1(sha1::Sha1),
     Sha256(sha2::Sha256),
     Sha512(Box<sha2::Sha512>),
-    Md5(md5::Md5),
+    Md5(Md5),
 }
 
 impl Hasher {

@@ -1,7 +1,7 @@
 //! The digests of a body as it arrives: MD5, and the additional checksum where there is one.
 //!
 //! MD5 is the slowest thing that happens to a large body, and nothing of it can be done in parallel but the whole: so past
-//! [`ASIDE`] bytes the digests are taken on a thread of their own, while the body is read, proven, sealed and written. Smaller
+//! [`ASIDE`] bytes each digest is taken on a thread of its own, while the body is read, proven, sealed and written. Smaller
 //! bodies would lose more by the change of threads than they gain.
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use tokio::{
 
 use super::checksum::{Algorithm, Hasher};
 
-/// From here on a thread of their own.
+/// From here on a thread of its own.
 const ASIDE: u64 = 512 * 1024;
 /// Pieces of the body that may wait for that thread: a piece is what the connection delivers at once, some hundred KiB at most.
 const WAITING: usize = 16;
@@ -22,83 +22,102 @@ const WAITING: usize = 16;
 /// Digests in the making.
 pub(crate) struct Digests {
     taken: u64,
-    place: Place,
+    md5: Lane<Md5>,
+    checksum: Option<Lane<Hasher>>,
 }
 
-enum Place {
-    Here(Box<Both>),
-    Aside(Sender<Bytes>, JoinHandle<Box<Both>>),
-    /// A thread that ended early has taken the digests with it.
+/// What takes bytes one after the other.
+trait Takes: Send + 'static {
+    fn take(&mut self, bytes: &[u8]);
+}
+
+impl Takes for Md5 {
+    fn take(&mut self, bytes: &[u8]) {
+        self.update(bytes);
+    }
+}
+
+impl Takes for Hasher {
+    fn take(&mut self, bytes: &[u8]) {
+        self.update(bytes);
+    }
+}
+
+/// One digest, here or on its thread.
+enum Lane<T> {
+    Here(T),
+    Aside(Sender<Bytes>, JoinHandle<T>),
+    /// A thread that ended early has taken the digest with it.
     Lost,
 }
 
-struct Both {
-    md5: Md5,
-    checksum: Option<Hasher>,
+impl<T: Takes> Lane<T> {
+    async fn update(&mut self, bytes: &Bytes, aside: bool) -> Result<()> {
+        if aside && let Self::Here(_) = self {
+            let Self::Here(digest) = std::mem::replace(self, Self::Lost) else { return Err(lost()) };
+            let (sender, pieces) = channel(WAITING);
+            *self = Self::Aside(sender, spawn_blocking(move || all_of(digest, pieces)));
+        }
+        match self {
+            Self::Here(digest) => digest.take(bytes),
+            Self::Aside(sender, _) => sender.send(bytes.clone()).await.map_err(|_| lost())?,
+            Self::Lost => return Err(lost()),
+        }
+        Ok(())
+    }
+
+    async fn finish(self) -> Result<T> {
+        match self {
+            Self::Here(digest) => Ok(digest),
+            Self::Aside(sender, thread) => {
+                drop(sender);
+                thread.await.map_err(|_| lost())
+            }
+            Self::Lost => Err(lost()),
+        }
+    }
 }
 
-impl Both {
-    fn update(&mut self, bytes: &[u8]) {
-        self.md5.update(bytes);
-        if let Some(hasher) = &mut self.checksum {
-            hasher.update(bytes);
-        }
+fn all_of<T: Takes>(mut digest: T, mut pieces: Receiver<Bytes>) -> T {
+    while let Some(bytes) = pieces.blocking_recv() {
+        digest.take(&bytes);
     }
-
-    fn all_of(mut self: Box<Self>, mut pieces: Receiver<Bytes>) -> Box<Self> {
-        while let Some(bytes) = pieces.blocking_recv() {
-            self.update(&bytes);
-        }
-        self
-    }
+    digest
 }
 
 fn lost() -> AwsError {
-    AwsError::internal("the thread that computes a body's digests has ended")
+    AwsError::internal("a thread that computes a body's digest has ended")
 }
 
 impl Digests {
     /// With the checksum of `algorithm`, if any.
     pub fn new(algorithm: Option<Algorithm>) -> Self {
-        let both = Both { md5: Md5::new(), checksum: algorithm.map(Algorithm::hasher) };
-        Self { taken: 0, place: Place::Here(Box::new(both)) }
+        Self { taken: 0, md5: Lane::Here(Md5::new()), checksum: algorithm.map(|algorithm| Lane::Here(algorithm.hasher())) }
     }
 
-    /// Takes the next bytes. Waits where the thread is far behind.
+    /// Takes the next bytes. Waits where a thread is far behind.
     ///
     /// # Errors
-    /// When the thread has died.
+    /// When a thread has died.
     pub async fn update(&mut self, bytes: &Bytes) -> Result<()> {
         self.taken += bytes.len() as u64;
-        match &mut self.place {
-            Place::Here(both) if self.taken <= ASIDE => both.update(bytes),
-            Place::Aside(sender, _) => sender.send(bytes.clone()).await.map_err(|_| lost())?,
-            Place::Here(_) => {
-                let Place::Here(both) = std::mem::replace(&mut self.place, Place::Lost) else { return Err(lost()) };
-                let (sender, pieces) = channel(WAITING);
-                let thread = spawn_blocking(move || both.all_of(pieces));
-                sender.send(bytes.clone()).await.map_err(|_| lost())?;
-                self.place = Place::Aside(sender, thread);
-            }
-            Place::Lost => return Err(lost()),
+        let aside = self.taken > ASIDE;
+        if let Some(checksum) = &mut self.checksum {
+            checksum.update(bytes, aside).await?;
         }
-        Ok(())
+        self.md5.update(bytes, aside).await
     }
 
     /// The MD5, and the checksum's bytes.
     ///
     /// # Errors
-    /// When the thread has died.
+    /// When a thread has died.
     pub async fn finish(self) -> Result<([u8; 16], Option<Vec<u8>>)> {
-        let both = match self.place {
-            Place::Here(both) => both,
-            Place::Aside(sender, thread) => {
-                drop(sender);
-                thread.await.map_err(|_| lost())?
-            }
-            Place::Lost => return Err(lost()),
+        let checksum = match self.checksum {
+            Some(lane) => Some(lane.finish().await?.finish()),
+            None => None,
         };
-        Ok((both.md5.finalize().into(), both.checksum.map(Hasher::finish)))
+        Ok((self.md5.finish().await?.finalize().into(), checksum))
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod checksum;
 pub(crate) mod crc;
 pub(crate) mod digests;
 pub(crate) mod hold;
+pub(crate) mod kept;
 pub(crate) mod receive;
 pub(crate) mod seal;
 pub(crate) mod send;

@@ -63,8 +63,8 @@ pub(crate) async fn receive(cx: &Cx, body: Option<Body>, terms: Terms<'_>) -> Re
                 }
                 digests.update(&data).await?;
                 sealer.push(&data, &mut sealed)?;
-                for chunk in sealed.drain(..) {
-                    writer.write(chunk).await?;
+                for block in sealed.drain(..) {
+                    writer.write(block).await?;
                 }
             }
             Err(frame) => {
@@ -81,10 +81,11 @@ pub(crate) async fn receive(cx: &Cx, body: Option<Body>, terms: Terms<'_>) -> Re
     if size == 0 {
         return Ok(Received { segment: None, size, md5, checksum, _kept: None });
     }
-    if let Some(last) = sealer.finish()? {
+    let (last, name) = sealer.finish()?;
+    if let Some(last) = last {
         writer.write(last).await?;
     }
-    let stored = writer.finish().await?;
+    let stored = writer.finish(name).await?;
     let segment = Segment { blob: stored.id, size, label: sealer.label, salt: sealer.salt };
     Ok(Received { segment: Some(segment), size, md5, checksum, _kept: Some(stored) })
 }

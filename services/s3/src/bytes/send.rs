@@ -1,17 +1,29 @@
-//! Bytes on their way out: the chunks that a range touches, opened as the client takes them.
+//! Bytes on their way out: a block of the chunks that a range touches is read and opened while the client takes the one before.
 
-use std::io;
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    vec::IntoIter,
+};
 
-use bytes::{Bytes, BytesMut};
-use tenantry_blob::BlobReader;
-use tenantry_core::Result;
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Frame, SizeHint};
+use tenantry_blob::{BlobReader, Reading};
+use tenantry_core::{AwsError, Result};
 use tenantry_kernel::{Body, Kernel};
 
 use super::{
     Segment,
     hold::Hold,
+    kept::Kept,
     seal::{CHUNK, Keys, Opener, TAG},
 };
+
+/// Chunks that are read and opened at once. Two such blocks are in memory for each client: one that it takes and the next.
+const BLOCK: u64 = 8;
 
 /// The bytes `start..start + len` of segments that follow each other.
 ///
@@ -28,39 +40,88 @@ pub(crate) async fn body(kernel: &Kernel, segments: Vec<Segment>, start: u64, le
     let hold = Hold::of(&segments);
     let mut pieces = touched(segments, start, len).into_iter();
     let Some(first) = pieces.next() else { return Ok(tenantry_kernel::empty()) };
-    let mut piece = Piece::open(kernel, &keys, first).await?;
-    let (sender, out) = tenantry_kernel::channel(Some(len));
-    let kernel = kernel.clone();
-    tokio::spawn(async move {
-        let _held = hold;
+    let mut piece = Piece::open(kernel.clone(), keys.opener(&first.0)?, first).await?;
+    let next = piece.begin().map_or(Next::Nothing, Next::Block);
+    Ok(Sending { kernel: kernel.clone(), keys, pieces, piece, next, left: len, _hold: hold }.boxed_unsync())
+}
+
+/// Segments on their way to a client.
+struct Sending {
+    kernel: Kernel,
+    keys: Keys,
+    pieces: IntoIter<Touched>,
+    piece: Piece,
+    next: Next,
+    left: u64,
+    _hold: Hold,
+}
+
+/// What is under way.
+enum Next {
+    Block(Reading<Result<Bytes>>),
+    Piece(Pin<Box<dyn Future<Output = Result<Piece>> + Send>>),
+    Nothing,
+}
+
+impl Sending {
+    /// Begins with what follows.
+    fn begin(&mut self) -> Result<Next> {
+        if let Some(block) = self.piece.begin() {
+            return Ok(Next::Block(block));
+        }
+        let Some(next) = self.pieces.next() else { return Ok(Next::Nothing) };
+        let opener = self.keys.opener(&next.0)?;
+        Ok(Next::Piece(Box::pin(Piece::open(self.kernel.clone(), opener, next))))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
         loop {
-            match piece.next().await {
-                Ok(Some(bytes)) => {
-                    if sender.send(Ok(bytes)).await.is_err() {
-                        return;
-                    }
+            match &mut self.next {
+                Next::Block(block) => {
+                    let bytes = ready!(Pin::new(block).poll(cx))??;
+                    self.next = self.begin()?;
+                    return Poll::Ready(Ok(Some(bytes)));
                 }
-                Ok(None) => {
-                    let Some(next) = pieces.next() else { return };
-                    match Piece::open(&kernel, &keys, next).await {
-                        Ok(opened) => piece = opened,
-                        Err(error) => return fail(&sender, &error).await,
-                    }
+                Next::Piece(opening) => {
+                    self.piece = ready!(opening.as_mut().poll(cx))?;
+                    self.next = self.begin()?;
                 }
-                Err(error) => return fail(&sender, &error).await,
+                Next::Nothing => return Poll::Ready(Ok(None)),
             }
         }
-    });
-    Ok(out)
+    }
 }
 
-async fn fail(sender: &tokio::sync::mpsc::Sender<io::Result<Bytes>>, error: &tenantry_core::AwsError) {
-    tracing::error!(%error, "an object cannot be read");
-    let _gone = sender.send(Err(io::Error::other(error.clone()))).await;
+impl hyper::body::Body for Sending {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let error = match ready!(Sending::poll(&mut self, cx)) {
+            Ok(Some(bytes)) => {
+                self.left = self.left.saturating_sub(bytes.len() as u64);
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            Ok(None) if self.left == 0 => return Poll::Ready(None),
+            // A promised length that does not arrive is an error: the client must not take it for the whole.
+            Ok(None) => AwsError::internal("a blob is shorter than its row says"),
+            Err(error) => error,
+        };
+        tracing::error!(%error, "an object cannot be read");
+        (self.next, self.left) = (Next::Nothing, 0);
+        Poll::Ready(Some(Err(io::Error::other(error))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
 }
 
-/// The segments that a range touches, each with where in it the range begins and ends.
-fn touched(segments: Vec<Segment>, start: u64, len: u64) -> Vec<(Segment, u64, u64)> {
+/// A segment with where in it a range begins and ends.
+type Touched = (Segment, u64, u64);
+
+/// The segments that a range touches.
+fn touched(segments: Vec<Segment>, start: u64, len: u64) -> Vec<Touched> {
     let end = start + len;
     let mut at = 0;
     let mut out = Vec::new();
@@ -83,37 +144,30 @@ struct Piece {
     /// Clear offsets in the segment.
     from: u64,
     until: u64,
-    /// Sealed bytes that are read and not opened.
-    held: BytesMut,
 }
 
 impl Piece {
-    async fn open(kernel: &Kernel, keys: &Keys, (segment, from, until): (Segment, u64, u64)) -> Result<Self> {
-        let opener = keys.opener(&segment)?;
+    async fn open(kernel: Kernel, opener: Opener, (segment, from, until): Touched) -> Result<Self> {
         let number = from / CHUNK as u64;
         let last = (until - 1) / CHUNK as u64;
         let sealed = (CHUNK + TAG) as u64;
         let reader = kernel.blobs().reader(segment.blob).await?.range(number * sealed, (last - number + 1) * sealed);
-        Ok(Self { reader, opener, number, from, until, held: BytesMut::new() })
+        Ok(Self { reader, opener, number, from, until })
     }
 
-    async fn next(&mut self) -> Result<Option<Bytes>> {
-        let at = self.number * CHUNK as u64;
-        if at >= self.until {
-            return Ok(None);
-        }
-        while self.held.len() < CHUNK + TAG {
-            match self.reader.chunk().await? {
-                Some(bytes) => self.held.extend_from_slice(&bytes),
-                None => break,
-            }
-        }
-        let sealed = self.held.split_to(self.held.len().min(CHUNK + TAG));
-        let clear = self.opener.open(self.number, sealed)?.freeze();
-        self.number += 1;
-        let from = usize::try_from(self.from.saturating_sub(at)).unwrap_or(0).min(clear.len());
-        let until = usize::try_from(self.until - at).unwrap_or(usize::MAX).min(clear.len());
-        Ok(Some(clear.slice(from..until)))
+    /// Begins to read and open the next block; `None` at the end.
+    fn begin(&mut self) -> Option<Reading<Result<Bytes>>> {
+        let (opener, number) = (self.opener.clone(), self.number);
+        let at = number * CHUNK as u64;
+        let (from, until) = (self.from.saturating_sub(at), self.until.saturating_sub(at));
+        self.number += BLOCK;
+        let block = Kept::take(usize::try_from(self.reader.left()).unwrap_or(usize::MAX).min(BLOCK as usize * (CHUNK + TAG)));
+        self.reader.begin(block, move |mut block, len| {
+            let len = opener.open(number, &mut block.as_mut()[..len])?;
+            let clear = Bytes::from_owner(block).slice(..len);
+            let within = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(clear.len());
+            Ok(clear.slice(within(from)..within(until)))
+        })
     }
 }
 
