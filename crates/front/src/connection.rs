@@ -22,13 +22,17 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     authority::Authority,
     egress::{Egress, is_aws_host},
-    patience::patient,
+    patience::{Timer, patient},
+    steady::Steady,
 };
 
 /// A client that sends its header more slowly than this is hung up on.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A client that sends nothing more of a body for this long loses its request.
 const BODY_IDLE: Duration = Duration::from_secs(60);
+/// A client that takes nothing more of its answer for this long loses its connection. Long: a program may stop reading a
+/// file while it works on what it has.
+const WRITE_IDLE: Duration = Duration::from_secs(300);
 /// A TLS handshake inside a tunnel takes no longer.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Request line and headers together; AWS refuses past 8 KiB of headers, presigned URLs are longer than some.
@@ -66,16 +70,16 @@ impl Gate {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let gate = Arc::clone(&self);
+        let (gate, timer) = (Arc::clone(&self), Arc::new(Timer::default()));
         let service = service_fn(move |request| {
-            let gate = Arc::clone(&gate);
-            async move { Ok::<_, Infallible>(gate.answer(request, peer, tls).await) }
+            let (gate, timer) = (Arc::clone(&gate), Arc::clone(&timer));
+            async move { Ok::<_, Infallible>(gate.answer(request, peer, tls, &timer).await) }
         });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(MAX_HEADER_BYTES)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Steady::new(stream, WRITE_IDLE)), service)
             .with_upgrades()
             .await;
         if let Err(error) = served {
@@ -83,13 +87,19 @@ impl Gate {
         }
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Option<IpAddr>, tls: Option<&'static str>) -> Response<Body> {
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: Option<IpAddr>,
+        tls: Option<&'static str>,
+        timer: &Arc<Timer>,
+    ) -> Response<Body> {
         if request.method() == Method::CONNECT {
             return self.connect(request, peer).await;
         }
         match request.uri().authority().map(|a| (bare(a.host()), a.port_u16().unwrap_or(80))) {
             Some((host, port)) if !is_aws_host(&host) && !self.is_own_name(&host) => self.forward(request, peer, &host, port).await,
-            _ => self.own(request, peer, tls).await,
+            _ => self.own(request, peer, tls, timer).await,
         }
     }
 
@@ -97,7 +107,7 @@ impl Gate {
         matches!(host, "localhost" | "127.0.0.1" | "::1" | "169.254.170.2") || host.ends_with(".localhost")
     }
 
-    async fn own(&self, request: Request<Incoming>, peer: Option<IpAddr>, tls: Option<&'static str>) -> Response<Body> {
+    async fn own(&self, request: Request<Incoming>, peer: Option<IpAddr>, tls: Option<&'static str>, timer: &Arc<Timer>) -> Response<Body> {
         if let Some((path, credentials)) = &self.credentials {
             let host = request.headers().get("host").and_then(|h| h.to_str().ok()).unwrap_or_default();
             if host == "169.254.170.2" || host == "169.254.170.2:80" {
@@ -112,7 +122,7 @@ impl Gate {
         }
         let (parts, body) = request.into_parts();
         let waits = parts.headers.contains_key("expect");
-        let (body, asked) = patient(body, BODY_IDLE);
+        let (body, asked) = patient(body, BODY_IDLE, timer);
         let arrival = Arrival { peer, secure: tls.is_some(), tls, network: self.network.clone() };
         let mut response = self.kernel.serve(Request::from_parts(parts, body), arrival).await;
         // A client that waits for "100 Continue" and gets an answer instead sends no body: what it sends next on

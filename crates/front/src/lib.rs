@@ -11,6 +11,8 @@ mod connection;
 mod egress;
 mod listener;
 mod patience;
+mod places;
+mod steady;
 
 pub use authority::{Authority, AuthorityError};
 pub use broker::Broker;

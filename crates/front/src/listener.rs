@@ -2,49 +2,33 @@
 
 use std::{
     io,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
 use tenantry_kernel::Kernel;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::watch,
+};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
     authority::Authority,
     connection::{Gate, tls_version},
     egress::Egress,
+    places::Places,
 };
 
-/// More connections than this wait in the kernel's backlog.
-const MAX_CONNECTIONS: usize = 4096;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What the listeners serve.
 #[derive(Clone)]
 pub struct Front {
     gate: Arc<Gate>,
-    open: Arc<AtomicUsize>,
-}
-
-/// One of the places for connections, given back however the connection ends.
-struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(open: Arc<AtomicUsize>) -> Self {
-        open.fetch_add(1, Ordering::Relaxed);
-        Self(open)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    places: Arc<Places>,
 }
 
 /// A bound listener.
@@ -67,7 +51,7 @@ impl Front {
     pub fn new(kernel: Kernel, authority: Arc<Authority>, egress: Egress) -> Self {
         let refused = Arc::new(|refusal: String| tracing::info!(%refusal, "egress refused"));
         let gate = Arc::new(Gate { kernel, authority, egress, network: None, credentials: None, refused });
-        Self { gate, open: Arc::new(AtomicUsize::new(0)) }
+        Self { gate, places: Arc::default() }
     }
 
     /// Binds `address` for HTTP, or HTTPS with `tls`.
@@ -82,6 +66,14 @@ impl Front {
         Ok(Listening { address, task })
     }
 
+    /// Serves one connection over any stream of bytes until it ends: what every accepted connection gets, without TLS.
+    pub async fn serve<S>(self, stream: S, peer: Option<IpAddr>)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.gate.serve(stream, peer, None).await;
+    }
+
     async fn accept(self, listener: TcpListener, acceptor: Option<TlsAcceptor>, closing: watch::Receiver<bool>) {
         loop {
             let (stream, peer) = match listener.accept().await {
@@ -93,12 +85,16 @@ impl Front {
                     continue;
                 }
             };
-            while self.open.load(Ordering::Relaxed) >= MAX_CONNECTIONS {
+            while self.places.full() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
+            let Some(place) = self.places.take(peer.ip()) else {
+                // Whoever has as many as it may is hung up on, rather than kept waiting in front of others.
+                tracing::debug!(%peer, "a peer has too many connections");
+                continue;
+            };
             let _nodelay = stream.set_nodelay(true);
-            let (gate, acceptor, open, mut closing) = (Arc::clone(&self.gate), acceptor.clone(), Arc::clone(&self.open), closing.clone());
-            let place = Place::take(open);
+            let (gate, acceptor, mut closing) = (Arc::clone(&self.gate), acceptor.clone(), closing.clone());
             tokio::spawn(async move {
                 let _place = place;
                 let serve = async {

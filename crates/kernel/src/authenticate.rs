@@ -27,10 +27,14 @@ use crate::{
     kernel::Kernel,
     last_used,
     operation::Access,
+    remembered::Remembered,
 };
 
-/// Principals that are remembered between requests, while nothing about principals changes.
-const REMEMBERED: usize = 10_000;
+/// Bytes of what stands behind access keys that is remembered between requests, about, while nothing about principals changes.
+const REMEMBERED: usize = 24 * 1024 * 1024;
+
+/// Signing keys that are remembered of one access key.
+const KEYS: usize = 4;
 
 /// A signature that was presented and not yet verified.
 pub(crate) struct Signed(Credentials);
@@ -115,16 +119,22 @@ struct Identity {
     revision: u64,
     secret: Secret<String>,
     token: Option<Secret<String>>,
-    caller: Caller,
+    caller: Arc<Caller>,
     expires: Option<Timestamp>,
-    key: Mutex<Option<(String, Arc<SigningKey>)>>,
+    /// Of the scopes that it signed for last, the latest first.
+    keys: Mutex<Vec<(String, Arc<SigningKey>)>>,
     /// When its use was last told, by service.
     told: Mutex<HashMap<&'static str, Timestamp>>,
 }
 
 /// Identities by access key id.
-#[derive(Default)]
-pub(crate) struct IdentityCache(Mutex<HashMap<String, Arc<Identity>>>);
+pub(crate) struct IdentityCache(Remembered<String, Arc<Identity>>);
+
+impl Default for IdentityCache {
+    fn default() -> Self {
+        Self(Remembered::new(REMEMBERED))
+    }
+}
 
 /// What the request presents. A fault is worded once the service is known, by [`fault_error`].
 pub(crate) fn present(head: &Head) -> std::result::Result<Option<Signed>, Fault> {
@@ -196,7 +206,7 @@ impl Kernel {
         buffered: Option<&Bytes>,
         stream: Option<Body>,
         now: Timestamp,
-    ) -> Result<(Caller, Region, Verified)> {
+    ) -> Result<(Arc<Caller>, Region, Verified)> {
         let presented = match signed {
             None => return anonymous(head, service, access, buffered, stream),
             Some(Signed(Credentials::V4(presented))) => presented,
@@ -224,7 +234,7 @@ impl Kernel {
         let verified =
             Verified { buffered: buffered.cloned(), stream: stream.map(|body| proven(body, &presented, key, head)).transpose()? };
         self.used(&identity, service, &region, now);
-        Ok((identity.caller.clone(), region, verified))
+        Ok((Arc::clone(&identity.caller), region, verified))
     }
 
     /// A URL signed with version 2. It names no region: the host's, or the one that has none in its name.
@@ -236,7 +246,7 @@ impl Kernel {
         buffered: Option<&Bytes>,
         stream: Option<Body>,
         now: Timestamp,
-    ) -> Result<(Caller, Region, Verified)> {
+    ) -> Result<(Arc<Caller>, Region, Verified)> {
         if !service.is_s3() {
             return Err(fault_error(service, &Fault::UnsupportedAlgorithm("AWS".to_owned())));
         }
@@ -256,7 +266,7 @@ impl Kernel {
         let verified = Verified { buffered: buffered.cloned(), stream: stream.transpose()? };
         let region = default_region(head);
         self.used(&identity, service, &region, now);
-        Ok((identity.caller.clone(), region, verified))
+        Ok((Arc::clone(&identity.caller), region, verified))
     }
 
     /// Who stands behind a form: the signature is over its policy.
@@ -267,7 +277,7 @@ impl Kernel {
         access: &Access,
         proof: Option<&Proof<'_>>,
         now: Timestamp,
-    ) -> Result<(Caller, Region, SignedAs)> {
+    ) -> Result<(Arc<Caller>, Region, SignedAs)> {
         let Some(proof) = proof else {
             let (caller, region, _) = anonymous(head, service, access, None, None)?;
             return Ok((caller, region, SignedAs::FormV2));
@@ -287,7 +297,7 @@ impl Kernel {
                 let key = identity.signing_key(&scope.date, &scope.region, &scope.service);
                 tenantry_sigv4::verify_post_policy(&key, proof.policy, proof.signature).map_err(fault)?;
                 self.used(&identity, service, &region, now);
-                Ok((identity.caller.clone(), region, SignedAs::Form(scope.signed)))
+                Ok((Arc::clone(&identity.caller), region, SignedAs::Form(scope.signed)))
             }
             ProofKey::V2 { access_key } => {
                 let identity = self.identity(access_key).await.map_err(word)?;
@@ -295,7 +305,7 @@ impl Kernel {
                 tenantry_sigv4::verify_post_policy_v2(identity.secret.expose(), proof.policy, proof.signature).map_err(fault)?;
                 let region = default_region(head);
                 self.used(&identity, service, &region, now);
-                Ok((identity.caller.clone(), region, SignedAs::FormV2))
+                Ok((Arc::clone(&identity.caller), region, SignedAs::FormV2))
             }
         }
     }
@@ -314,17 +324,13 @@ impl Kernel {
         // Read before loading: what changes in between makes the entry stale, not wrong.
         let revision = self.store().revision();
         let cache = &self.inner().identities.0;
-        if let Some(identity) = cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(access_key)
+        if let Some(identity) = cache.get(access_key)
             && identity.revision == revision
         {
-            return Ok(Arc::clone(identity));
+            return Ok(identity);
         }
         let identity = Arc::new(self.load_identity(access_key, revision).await?);
-        let mut cache = cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if cache.len() >= REMEMBERED {
-            cache.clear();
-        }
-        cache.insert(access_key.to_owned(), Arc::clone(&identity));
+        cache.put(access_key.to_owned(), Arc::clone(&identity), identity.weight());
         Ok(identity)
     }
 
@@ -341,7 +347,15 @@ impl Kernel {
             let token = store.secret(&directory::token_id(access_key)).await?.ok_or_else(invalid_key)?;
             let expires = Some(session.expires);
             let caller = self.session_caller(Arc::new(session)).await?.ok_or_else(invalid_key)?;
-            return Ok(Identity { revision, secret, token: Some(token), caller, expires, key: Mutex::default(), told: Mutex::default() });
+            return Ok(Identity {
+                revision,
+                secret,
+                token: Some(token),
+                caller: Arc::new(caller),
+                expires,
+                keys: Mutex::default(),
+                told: Mutex::default(),
+            });
         }
         let key: AccessKey = store.get(kind::ACCESS_KEY, &scope, access_key).await?.ok_or_else(invalid_key)?.body()?;
         if key.status != "Active" {
@@ -350,7 +364,15 @@ impl Kernel {
         let user: User = store.get(kind::USER, &scope, &key.user).await?.ok_or_else(invalid_key)?.body()?;
         let mut caller = user_caller(&user, &AccountId::from(account));
         caller.access_key = access_key.to_owned();
-        Ok(Identity { revision, secret, token: None, caller, expires: None, key: Mutex::default(), told: Mutex::default() })
+        Ok(Identity {
+            revision,
+            secret,
+            token: None,
+            caller: Arc::new(caller),
+            expires: None,
+            keys: Mutex::default(),
+            told: Mutex::default(),
+        })
     }
 
     /// Whether an account was closed: nobody acts in it any more, whatever credentials there are.
@@ -422,17 +444,32 @@ pub fn user_caller(user: &User, account: &AccountId) -> Caller {
 }
 
 impl Identity {
-    /// The signing key of a scope; the last one is remembered, for it changes once a day.
+    /// What it weighs in memory, about.
+    fn weight(&self) -> usize {
+        let caller = &*self.caller;
+        let session = caller.session.as_ref().map_or(0, |session| {
+            let policies = session.policies.iter().flatten().map(String::len).sum::<usize>();
+            let tags = session.tags.iter().map(|tag| 64 + tag.key.len() + tag.value.len()).sum::<usize>();
+            512 + policies + tags
+        });
+        let tags = caller.tags.iter().map(|tag| 64 + tag.key.len() + tag.value.len()).sum::<usize>();
+        1024 + self.token.as_ref().map_or(0, |token| token.expose().len()) + session + tags
+    }
+
+    /// The signing key of a scope. The last few are remembered: they change once a day, and a client asks few services.
     fn signing_key(&self, date: &str, region: &str, service: &str) -> Arc<SigningKey> {
-        let scope = format!("{date}/{region}/{service}");
-        let mut last = self.key.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((name, key)) = &*last
-            && *name == scope
-        {
-            return Arc::clone(key);
+        let is_of = |scope: &str| {
+            let rest = scope.strip_prefix(date).and_then(|rest| rest.strip_prefix('/')).and_then(|rest| rest.strip_prefix(region));
+            rest.and_then(|rest| rest.strip_prefix('/')) == Some(service)
+        };
+        let mut keys = self.keys.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(at) = keys.iter().position(|(scope, _)| is_of(scope)) {
+            keys[..=at].rotate_right(1);
+            return Arc::clone(&keys[0].1);
         }
         let key = Arc::new(SigningKey::derive(self.secret.expose(), date, region, service));
-        *last = Some((scope, Arc::clone(&key)));
+        keys.truncate(KEYS - 1);
+        keys.insert(0, (format!("{date}/{region}/{service}"), Arc::clone(&key)));
         key
     }
 }
@@ -443,7 +480,7 @@ fn anonymous(
     access: &Access,
     buffered: Option<&Bytes>,
     stream: Option<Body>,
-) -> Result<(Caller, Region, Verified)> {
+) -> Result<(Arc<Caller>, Region, Verified)> {
     if !service.is_s3() && !matches!(access, Access::Public(_)) {
         let missing = AwsError::new(403, "MissingAuthenticationToken", "Request is missing Authentication Token");
         return Err(worded(service, missing));
@@ -460,7 +497,7 @@ fn anonymous(
         via: Vec::new(),
         source_arn: None,
     };
-    Ok((caller, default_region(head), Verified { buffered: buffered.cloned(), stream }))
+    Ok((Arc::new(caller), default_region(head), Verified { buffered: buffered.cloned(), stream }))
 }
 
 /// The region of a request that names none in its signature.

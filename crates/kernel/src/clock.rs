@@ -96,11 +96,63 @@ impl Ids {
     pub fn digits(len: usize) -> String {
         format!("{}{}", Self::text(b"123456789", 1), Self::text(b"0123456789", len.saturating_sub(1)))
     }
-    /// A version 4 UUID.
+    /// A version 4 UUID. It names things and is no secret: its randomness is fetched for many at once.
     #[must_use]
     pub fn uuid() -> String {
-        let hex = Self::text(b"0123456789abcdef", 30);
-        let variant = Self::text(b"89ab", 1);
-        format!("{}-{}-4{}-{}{}-{}", &hex[..8], &hex[8..12], &hex[12..15], variant, &hex[15..18], &hex[18..30])
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut bytes = POOL.with_borrow_mut(Pool::take);
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        let mut out = String::with_capacity(36);
+        for (at, byte) in bytes.iter().enumerate() {
+            if matches!(at, 4 | 6 | 8 | 10) {
+                out.push('-');
+            }
+            out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            out.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+        out
+    }
+}
+
+thread_local! {
+    static POOL: std::cell::RefCell<Pool> = const { std::cell::RefCell::new(Pool { bytes: [0; 1024], used: 1024 }) };
+}
+
+/// Random bytes of which none is given out twice.
+struct Pool {
+    bytes: [u8; 1024],
+    used: usize,
+}
+
+impl Pool {
+    fn take(&mut self) -> [u8; 16] {
+        if self.used + 16 > self.bytes.len() {
+            getrandom::fill(&mut self.bytes).expect("the operating system gives randomness");
+            self.used = 0;
+        }
+        let taken = std::array::from_fn(|at| self.bytes[self.used + at]);
+        self.used += 16;
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn uuids_are_of_version_four_and_all_different() {
+        let ids: HashSet<String> = (0..1000).map(|_| Ids::uuid()).collect();
+        assert_eq!(ids.len(), 1000);
+        for id in &ids {
+            assert_eq!(id.len(), 36);
+            let parts: Vec<usize> = id.split('-').map(str::len).collect();
+            assert_eq!(parts, [8, 4, 4, 4, 12], "{id}");
+            assert!(id.bytes().all(|byte| matches!(byte, b'-' | b'0'..=b'9' | b'a'..=b'f')), "{id}");
+            assert!(id.as_bytes()[14] == b'4' && b"89ab".contains(&id.as_bytes()[19]), "{id}");
+        }
     }
 }

@@ -130,7 +130,7 @@ pub struct Cx {
     /// The kernel: store, blobs, clock, other operations.
     pub kernel: Kernel,
     /// Who calls.
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// The region that the request names.
     pub region: Region,
     /// The request.
@@ -153,7 +153,7 @@ impl Cx {
         self.trail.speaks(&admission.caller);
         Self {
             kernel: self.kernel.clone(),
-            caller: admission.caller,
+            caller: Arc::new(admission.caller),
             region: self.region.clone(),
             request: self.request.clone(),
             operation: self.operation,

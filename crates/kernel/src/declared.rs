@@ -89,6 +89,7 @@ pub const ARN_FORMATS: &[(&str, &str, &str)] = &[
     ("sagemaker", "training-plan", "arn:${Partition}:sagemaker:${Region}:${Account}:training-plan/${TrainingPlanName}"),
     ("sagemaker", "transform-job", "arn:${Partition}:sagemaker:${Region}:${Account}:transform-job/${TransformJobName}"),
     ("sagemaker", "user-profile", "arn:${Partition}:sagemaker:${Region}:${Account}:user-profile/${DomainId}/${UserProfileName}"),
+    ("servicequotas", "quota", "arn:${Partition}:servicequotas:${Region}:${Account}:${ServiceCode}/${QuotaCode}"),
     ("sts", "federated-user", "arn:${Partition}:sts::${Account}:federated-user/${FederatedUserName}"),
     ("sts", "role", "arn:${Partition}:iam::${Account}:role/${RoleNameWithPath}"),
     ("sts", "root-user", "arn:${Partition}:iam::${Account}:root"),

@@ -105,7 +105,7 @@ pub(crate) struct Admitted<'a> {
     pub document: Bytes,
     /// The body where it streams.
     pub stream: Option<Body>,
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     pub region: Region,
     pub signed: SignedAs,
     pub time: Timestamp,
@@ -151,9 +151,10 @@ impl Kernel {
                 if let Some(page) = self.page(&head).await {
                     return page;
                 }
+                let targeted = head.header("x-amz-target").is_some();
                 match self.route_and_run(&mut head, body).await {
                     Ok((shape, reply)) => encode_reply(shape, reply, &id),
-                    Err(failure) => encode_failure(&failure, &id, head.header("x-amz-target").is_some()),
+                    Err(failure) => encode_failure(&failure, &id, targeted),
                 }
             }
         };
@@ -184,7 +185,7 @@ impl Kernel {
         self.perform(head, routed, signed, body).await.map_err(fail)
     }
 
-    async fn perform(&self, head: &Head, mut routed: Routed, signed: Option<Signed>, body: Body) -> Result<(&'static Shape, Reply)> {
+    async fn perform(&self, head: &mut Head, mut routed: Routed, signed: Option<Signed>, body: Body) -> Result<(&'static Shape, Reply)> {
         let (service, shape) = (routed.service, routed.shape);
         let row = *self.operation(&service.name, &shape.name).ok_or_else(|| unknown_operation(&service.name, &shape.name))?;
         let streams = shape.streaming_input() && service.is_s3();
@@ -209,11 +210,13 @@ impl Kernel {
             None if shape.streaming_input() => Some(body::full(payload.buffered.unwrap_or_default())),
             None => None,
         };
+        let method = std::mem::take(&mut head.method);
         let admitted = Admitted {
-            method: &head.method,
+            method: &method,
             labels: routed.labels,
-            query: head.query.clone(),
-            headers: head.headers.clone(),
+            // Nobody asks the head for them any more.
+            query: std::mem::take(&mut head.query),
+            headers: std::mem::take(&mut head.headers),
             document,
             stream,
             caller,
@@ -235,6 +238,10 @@ impl Kernel {
         let Admitted { method, labels, query, headers, document, stream, caller, region, signed, time } = admitted;
         let parts = RequestParts { method, labels: &labels, query: &query, headers: &headers, body: &document };
         let decoded = tenantry_wire::decode(shape, &parts);
+        // The headers are where a form has not put others in their place.
+        let kept = |name: &str| headers.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str());
+        let said = |name: &str| head.header(name).or_else(|| kept(name)).map(str::to_owned);
+        let (user_agent, referer) = (said("user-agent").unwrap_or_default(), said("referer"));
         let cx = Cx {
             kernel: self.clone(),
             caller,
@@ -243,8 +250,8 @@ impl Kernel {
                 id: head.id.clone(),
                 time,
                 source_ip: head.arrival.peer.filter(|_| head.arrival.network.is_none()),
-                user_agent: head.header("user-agent").unwrap_or_default().to_owned(),
-                referer: head.header("referer").map(str::to_owned),
+                user_agent,
+                referer,
                 secure: head.arrival.secure,
                 tls: head.arrival.tls,
                 network: head.arrival.network.clone(),

@@ -255,7 +255,7 @@ impl Kernel {
         }
         let cx = Cx {
             kernel: self.clone(),
-            caller: caller.clone(),
+            caller: Arc::new(caller.clone()),
             region: region.clone(),
             request,
             operation: (row.service, row.name),

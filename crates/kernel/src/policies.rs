@@ -21,10 +21,12 @@ use crate::{
     remembered::Remembered,
 };
 
-/// Texts of policies that are remembered, compiled.
-const COMPILED: usize = 16_384;
-/// Gathered principals and accounts that are remembered.
-const GATHERED: usize = 32_768;
+/// Bytes of compiled policies that are remembered, about: some ten thousand short ones.
+const COMPILED: usize = 32 * 1024 * 1024;
+/// Bytes of what is gathered for principals, about, without the policies that they share.
+const PRINCIPALS: usize = 24 * 1024 * 1024;
+/// Bytes of what is gathered for accounts, about.
+const ACCOUNTS: usize = 8 * 1024 * 1024;
 /// Bindings of one text to principals that are remembered.
 const BINDINGS: usize = 8;
 /// AWS nests OUs five deep under the root.
@@ -86,14 +88,36 @@ impl Default for PolicyCache {
         Self {
             compiled: Remembered::new(COMPILED),
             hashes: RandomState::new(),
-            principals: Remembered::new(GATHERED),
-            accounts: Remembered::new(GATHERED),
+            principals: Remembered::new(PRINCIPALS),
+            accounts: Remembered::new(ACCOUNTS),
         }
     }
 }
 
-fn recall<K: std::hash::Hash + Eq + Clone, V>(cache: &Gathered<K, V>, key: &K, revision: u64) -> Option<Arc<V>> {
+fn recall<K: std::hash::Hash + Eq, V>(cache: &Gathered<K, V>, key: &K, revision: u64) -> Option<Arc<V>> {
     cache.get(key).filter(|(at, _)| *at == revision).map(|(_, value)| value)
+}
+
+/// What a compiled policy weighs: its text, and the statements and patterns made of it.
+fn weight_of(policy: &Policy, ids: &BTreeMap<String, String>) -> usize {
+    1024 + 6 * policy.text().len() + ids.iter().map(|(arn, id)| 64 + arn.len() + id.len()).sum::<usize>()
+}
+
+/// What a set weighs without its policies, which are shared: who has them, and the index where there are many.
+fn weight_of_set(set: &PolicySet) -> usize {
+    64 + set.iter().map(|attached| 192 + attached.id.len()).sum::<usize>()
+}
+
+impl PrincipalLayers {
+    fn weight(&self) -> usize {
+        256 + weight_of_set(&self.identity) + self.session.as_ref().map_or(0, weight_of_set)
+    }
+}
+
+impl OrganizationView {
+    fn weight(&self) -> usize {
+        256 + self.path.len() + self.service_control.iter().chain(&self.resource_control).map(weight_of_set).sum::<usize>()
+    }
 }
 
 impl Kernel {
@@ -120,7 +144,8 @@ impl Kernel {
             held.remove(0);
         }
         held.push((Arc::clone(&policy), Arc::new(principal_ids.clone())));
-        cache.compiled.put(hash, held);
+        let weight = held.iter().map(|(policy, ids)| weight_of(policy, ids)).sum();
+        cache.compiled.put(hash, held, weight);
         Ok(policy)
     }
 
@@ -177,7 +202,7 @@ impl Kernel {
         }
         let layers = Arc::new(self.gather_principal(caller).await?);
         if let Some(key) = key {
-            cache.put(key.clone(), (revision, Arc::clone(&layers)));
+            cache.put(key.clone(), (revision, Arc::clone(&layers)), key.len() + layers.weight());
         }
         Ok(layers)
     }
@@ -234,7 +259,7 @@ impl Kernel {
             return Ok(view);
         }
         let view = Arc::new(self.gather_organization(account).await?);
-        cache.put(account.clone(), (revision, Arc::clone(&view)));
+        cache.put(account.clone(), (revision, Arc::clone(&view)), view.weight());
         Ok(view)
     }
 

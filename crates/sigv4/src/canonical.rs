@@ -6,6 +6,9 @@ use crate::{ALGORITHM, is_s3, key::sha256_hex};
 
 /// Percent-encodes all but the unreserved characters (and `/` where `slash` is left).
 pub(crate) fn encode(bytes: &[u8], slash: bool) -> String {
+    if bytes == b"/" && slash {
+        return "/".to_owned();
+    }
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let mut out = String::with_capacity(bytes.len());
     for &b in bytes {
@@ -82,6 +85,9 @@ pub(crate) fn params(raw: &str) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
 
 /// The query, encoded, sorted by name and then value, without the parameters that `keep` refuses.
 pub(crate) fn query(raw: &str, keep: impl Fn(&[u8]) -> bool) -> String {
+    if raw.is_empty() {
+        return String::new();
+    }
     let mut pairs: Vec<_> =
         params(raw).filter(|(name, _)| keep(name)).map(|(name, value)| (encode(&name, false), encode(&value, false))).collect();
     pairs.sort();
@@ -89,18 +95,45 @@ pub(crate) fn query(raw: &str, keep: impl Fn(&[u8]) -> bool) -> String {
     pairs.join("&")
 }
 
-/// One header's canonical line without its end: values joined by `,`, each trimmed and with inner white space folded.
-fn header(name: &str, headers: &[(&str, &str)]) -> String {
-    let values = headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
-    let folded =
-        |value: &str| value.split([' ', '\t', '\r', '\n', '\x0b', '\x0c']).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-    format!("{name}:{}", values.map(|(_, value)| folded(value)).collect::<Vec<_>>().join(","))
+/// Appends one header's canonical line without its end: values joined by `,`, each trimmed and with inner white space folded.
+fn header(name: &str, headers: &[(&str, &str)], out: &mut String) {
+    out.push_str(name);
+    out.push(':');
+    for (at, (_, value)) in headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        let words = value.split([' ', '\t', '\r', '\n', '\x0b', '\x0c']).filter(|word| !word.is_empty());
+        for (at, word) in words.enumerate() {
+            if at > 0 {
+                out.push(' ');
+            }
+            out.push_str(word);
+        }
+    }
 }
 
 /// The whole canonical request; `names` are the signed headers, sorted.
-pub(crate) fn request(method: &str, path: &str, query: &str, headers: &[(&str, &str)], names: &[&str], payload: &str) -> String {
-    let lines: String = names.iter().map(|name| header(name, headers) + "\n").collect();
-    format!("{method}\n{path}\n{query}\n{lines}\n{}\n{payload}", names.join(";"))
+pub(crate) fn request(method: &str, path: &str, query: &str, headers: &[(&str, &str)], names: &[impl AsRef<str>], payload: &str) -> String {
+    let mut out = String::with_capacity(512 + path.len() + query.len());
+    for part in [method, path, query] {
+        out.push_str(part);
+        out.push('\n');
+    }
+    for name in names {
+        header(name.as_ref(), headers, &mut out);
+        out.push('\n');
+    }
+    for (at, name) in names.iter().enumerate() {
+        out.push(if at == 0 { '\n' } else { ';' });
+        out.push_str(name.as_ref());
+    }
+    if names.is_empty() {
+        out.push('\n');
+    }
+    out.push('\n');
+    out.push_str(payload);
+    out
 }
 
 /// The string to sign of a canonical request; `date` is `YYYYMMDDTHHMMSSZ`.

@@ -93,7 +93,6 @@ fn variants(presented: &Presented) -> &'static [(bool, bool)] {
 fn canonical_request(parts: &Parts<'_>, presented: &Presented, payload: &str, normal: bool, token: bool) -> String {
     let presigned = presented.form != Form::Header;
     let keep = |name: &[u8]| !presigned || (name != b"X-Amz-Signature" && (token || name != b"X-Amz-Security-Token"));
-    let names: Vec<&str> = presented.signed_headers.iter().map(String::as_str).collect();
     let path = canonical::path(parts.path, &presented.service, normal);
-    canonical::request(parts.method, &path, &canonical::query(parts.query, keep), parts.headers, &names, payload)
+    canonical::request(parts.method, &path, &canonical::query(parts.query, keep), parts.headers, &presented.signed_headers, payload)
 }

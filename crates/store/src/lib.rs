@@ -23,7 +23,7 @@ mod suite;
 
 use std::{future::Future, pin::Pin};
 
-pub use audit::{Event, EventKey, EventsBy, Verified, canonical_json};
+pub use audit::{Event, EventKey, EventsBy, Verified, canonical_json, write_canonical_json, write_json_text};
 pub use batch::{Batch, Expect, MAX_BODY_BYTES, MAX_ID_BYTES, MAX_WRITES};
 pub use error::{CommitError, StoreError};
 pub use memory::{Fault, Memory};

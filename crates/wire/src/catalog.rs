@@ -28,7 +28,7 @@ macro_rules! entries {
 }
 
 // Endpoint and target are repeated from the models so that finding a service parses no other; a test compares.
-static ENTRIES: [Entry; 10] = entries![
+static ENTRIES: [Entry; 11] = entries![
     "accessanalyzer" "access-analyzer" "",
     "cloudtrail" "cloudtrail" "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101",
     "iam" "iam" "",
@@ -37,6 +37,7 @@ static ENTRIES: [Entry; 10] = entries![
     "s3" "s3" "",
     "sagemaker" "api.sagemaker" "SageMaker",
     "sagemaker-runtime" "runtime.sagemaker" "",
+    "service-quotas" "servicequotas" "ServiceQuotasV20190624",
     "sts" "sts" "",
     "tenantry" "tenantry" "Tenantry",
 ];

@@ -118,9 +118,15 @@ fn reference(part: &BytesRef<'_>) -> Result<Cow<'static, str>> {
 }
 
 /// Builds a document. Names come from models or constants, never from input.
-#[derive(Default)]
 pub(crate) struct Writer {
     out: String,
+}
+
+impl Default for Writer {
+    fn default() -> Self {
+        // Most answers fit.
+        Self { out: String::with_capacity(512) }
+    }
 }
 
 impl Writer {
@@ -163,6 +169,10 @@ impl Writer {
 /// Characters that XML 1.0 cannot carry become U+FFFD, so that one hostile key does not make a whole listing
 /// unreadable; S3 clients that need them ask for `encoding-type=url`.
 fn escape(text: &str, out: &mut String) {
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'<' | b'>' | b'&' | b'"');
+    if text.bytes().all(plain) {
+        return out.push_str(text);
+    }
     for character in text.chars() {
         match character {
             '<' => out.push_str("&lt;"),

@@ -1,9 +1,11 @@
 //! The `userIdentity` of an event ("CloudTrail userIdentity element", AWS CloudTrail User Guide).
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tenantry_policy::PrincipalKind;
+use tenantry_store::canonical_json;
 
-use crate::cx::Caller;
+use super::members::Members;
+use crate::{cx::Caller, directory::Session};
 
 /// The service that makes an internal call: the one that forwards it, or the one that the caller is a session of.
 pub(super) fn acting_service(caller: &Caller) -> Option<&str> {
@@ -12,67 +14,78 @@ pub(super) fn acting_service(caller: &Caller) -> Option<&str> {
     caller.via.last().map(String::as_str).or(own).or(session)
 }
 
-/// Who calls; `invoked_by` is the service that does it for them.
-pub(super) fn of(caller: &Caller, invoked_by: Option<&str>) -> Value {
-    let principal = &caller.principal;
-    let named = |kind: &str| {
-        let mut identity = json!({
-            "type": kind,
-            "principalId": caller.user_id,
-            "arn": caller.arn,
-            "accountId": caller.account,
-        });
-        if !caller.access_key.is_empty() {
-            identity["accessKeyId"] = json!(caller.access_key);
+/// Writes who calls; `invoked_by` is the service that does it for them.
+pub(super) fn write(identity: &mut Members<'_>, caller: &Caller, invoked_by: Option<&str>) {
+    let session = caller.session.as_deref();
+    let context = |identity: &mut Members<'_>| {
+        if let Some(session) = session {
+            identity.object("sessionContext", |context| self::context(context, caller, session));
         }
-        identity
     };
-    let mut identity = match principal.kind {
-        PrincipalKind::Root => {
-            let mut root = named("Root");
-            root["principalId"] = json!(caller.account);
-            root
-        }
+    let account = caller.account.as_str();
+    let named = |identity: &mut Members<'_>, kind: &str, id: &str| {
+        identity.text_if("accessKeyId", access_key(caller)).text("accountId", account).text("arn", &caller.arn);
+        identity.text_if("invokedBy", invoked_by).text("principalId", id);
+        context(identity);
+        identity.text("type", kind);
+    };
+    match caller.principal.kind {
+        PrincipalKind::Root => named(identity, "Root", account),
+        PrincipalKind::AssumedRole => named(identity, "AssumedRole", &caller.user_id),
+        PrincipalKind::FederatedUser => named(identity, "FederatedUser", &caller.user_id),
         PrincipalKind::User => {
-            let mut user = named("IAMUser");
-            user["userName"] = json!(caller.user_name);
-            user
+            named(identity, "IAMUser", &caller.user_id);
+            identity.text_or_null("userName", caller.user_name.as_deref());
         }
-        PrincipalKind::AssumedRole => named("AssumedRole"),
-        PrincipalKind::FederatedUser => named("FederatedUser"),
-        PrincipalKind::Service => json!({ "type": "AWSService", "invokedBy": caller.arn }),
-        PrincipalKind::Provider => provider(caller),
-        PrincipalKind::Anonymous => json!({ "type": "AWSAccount", "principalId": "", "accountId": "ANONYMOUS_PRINCIPAL" }),
-    };
-    if let Some(context) = session(caller) {
-        identity["sessionContext"] = context;
+        PrincipalKind::Service => {
+            identity.text("invokedBy", invoked_by.unwrap_or(&caller.arn));
+            context(identity);
+            identity.text("type", "AWSService");
+        }
+        PrincipalKind::Provider => {
+            // Somebody whom a SAML or OpenID Connect provider vouches for.
+            let provider = caller.principal.provider.as_deref().unwrap_or_default();
+            let kind = if provider.contains(":saml-provider/") { "SAMLUser" } else { "WebIdentityUser" };
+            identity.text("identityProvider", provider).text_if("invokedBy", invoked_by);
+            identity.text("principalId", &format!("{provider}:{}", caller.user_id));
+            context(identity);
+            identity.text("type", kind).text("userName", &caller.user_id);
+        }
+        PrincipalKind::Anonymous => {
+            identity.text("accountId", "ANONYMOUS_PRINCIPAL").text_if("invokedBy", invoked_by).text("principalId", "");
+            context(identity);
+            identity.text("type", "AWSAccount");
+        }
     }
-    if let Some(service) = invoked_by {
-        identity["invokedBy"] = json!(service);
-    }
-    identity
 }
 
-/// Somebody whom a SAML or OpenID Connect provider vouches for.
-fn provider(caller: &Caller) -> Value {
-    let provider = caller.principal.provider.as_deref().unwrap_or_default();
-    let kind = if provider.contains(":saml-provider/") { "SAMLUser" } else { "WebIdentityUser" };
-    json!({
-        "type": kind,
-        "principalId": format!("{provider}:{}", caller.user_id),
-        "userName": caller.user_id,
-        "identityProvider": provider,
-    })
+/// The access key that an event names: those of principals with a name.
+pub(super) fn access_key(caller: &Caller) -> Option<&str> {
+    let named = matches!(
+        caller.principal.kind,
+        PrincipalKind::Root | PrincipalKind::User | PrincipalKind::AssumedRole | PrincipalKind::FederatedUser
+    );
+    Some(caller.access_key.as_str()).filter(|key| named && !key.is_empty())
+}
+
+/// The name that LookupEvents shows and finds a caller by, as [`super::user_name`] reads it from an event.
+pub(super) fn user_name<'a>(caller: &'a Caller, invoked_by: Option<&'a str>) -> &'a str {
+    match caller.principal.kind {
+        PrincipalKind::Root => "root",
+        PrincipalKind::AssumedRole | PrincipalKind::FederatedUser => caller.arn.rsplit('/').next().unwrap_or_default(),
+        PrincipalKind::Service => invoked_by.unwrap_or(&caller.arn),
+        PrincipalKind::User => caller.user_name.as_deref().unwrap_or_default(),
+        PrincipalKind::Provider => &caller.user_id,
+        PrincipalKind::Anonymous => "",
+    }
 }
 
 /// What temporary credentials are known by.
-fn session(caller: &Caller) -> Option<Value> {
-    let session = caller.session.as_ref()?;
-    let mut context = json!({
-        "attributes": {
-            "creationDate": session.issued.iso8601(false),
-            "mfaAuthenticated": session.mfa.to_string(),
-        },
+fn context(context: &mut Members<'_>, caller: &Caller, session: &Session) {
+    context.object("attributes", |attributes| {
+        attributes
+            .text("creationDate", &session.issued.iso8601(false))
+            .text("mfaAuthenticated", if session.mfa { "true" } else { "false" });
     });
     let principal = &caller.principal;
     let issuer = match principal.kind {
@@ -81,20 +94,21 @@ fn session(caller: &Caller) -> Option<Value> {
         _ => None,
     };
     if let Some((kind, arn)) = issuer {
-        context["sessionIssuer"] = json!({
-            "type": kind,
-            "principalId": principal.unique_id,
-            "arn": arn,
-            "accountId": caller.account,
-            "userName": arn.rsplit('/').next(),
+        context.object("sessionIssuer", |issuer| {
+            issuer.text("accountId", caller.account.as_str()).text("arn", arn);
+            issuer.text_or_null("principalId", principal.unique_id.as_deref()).text("type", kind);
+            issuer.text_or_null("userName", arn.rsplit('/').next());
         });
-        context["webIdFederationData"] = json!({});
     }
-    if let Some(federation) = session.federation.as_ref().filter(|federation| federation.provider.contains(":oidc-provider/")) {
-        context["webIdFederationData"] = json!({ "federatedProvider": federation.provider, "attributes": federation.keys });
+    context.text_if("sourceIdentity", session.source_identity.as_deref());
+    match session.federation.as_ref().filter(|federation| federation.provider.contains(":oidc-provider/")) {
+        Some(federation) => {
+            let keys = canonical_json(&json!(federation.keys));
+            context.object("webIdFederationData", |data| {
+                data.raw("attributes", &keys).text("federatedProvider", &federation.provider);
+            });
+        }
+        None if issuer.is_some() => _ = context.object("webIdFederationData", |_| {}),
+        None => {}
     }
-    if let Some(identity) = &session.source_identity {
-        context["sourceIdentity"] = json!(identity);
-    }
-    Some(context)
 }

@@ -11,6 +11,7 @@
 
 mod event;
 mod identity;
+mod members;
 mod names;
 mod parameters;
 mod read;
@@ -22,7 +23,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use serde_json::{Value, json};
 use tenantry_core::{AwsError, Result, Scope, Timestamp};
 use tenantry_policy::PrincipalKind;
-use tenantry_store::{Batch, CommitError, Expect, Kind, Row, canonical_json};
+use tenantry_store::{Batch, CommitError, EventKey, Expect, Kind, Row, canonical_json};
 
 pub use names::resource_type;
 pub use read::{Attribute, complete, lookup_key, seen_by, short_name, user_name};
@@ -47,7 +48,8 @@ pub(crate) struct Trail {
     id: String,
     /// Made by a service inside the instance, not by HTTP.
     pub(crate) internal: bool,
-    parameters: OnceLock<Value>,
+    /// Canonical JSON.
+    parameters: OnceLock<String>,
     notes: Mutex<Notes>,
 }
 
@@ -105,7 +107,16 @@ impl Trail {
 /// request's id, which is random.
 fn event_id(request: &str, time: Timestamp) -> String {
     let millis = u64::try_from(time.millis()).unwrap_or(0) & 0xffff_ffff_ffff;
-    format!("{:08x}-{:04x}-7{}", millis >> 16, millis & 0xffff, request.get(15..).unwrap_or_default())
+    let mut id = String::with_capacity(36);
+    for at in (0..12).rev() {
+        id.push(char::from_digit((millis >> (at * 4)) as u32 & 15, 16).unwrap_or('0'));
+        if at == 4 {
+            id.push('-');
+        }
+    }
+    id.push_str("-7");
+    id.push_str(request.get(15..).unwrap_or_default());
+    id
 }
 
 /// Runs a call and records it, whatever becomes of it.
@@ -144,17 +155,21 @@ fn close(cx: &Cx, outcome: &Result<Reply>) -> Option<recorder::Entry> {
         // A stranger whose assertion or token proved nothing: no more than a signature that did not verify.
         return None;
     }
-    let (event, keys) = if notes.commits > 0 {
-        let mut addendum = json!({ "eventID": cx.trail.id });
-        event::add_outcome(&mut addendum, cx, outcome);
-        (json!({ "addendum": addendum }), vec![read::addenda()])
-    } else {
-        let mut event = event::of(cx, &notes);
-        event::add_outcome(&mut event, cx, outcome);
-        let keys = read::keys(&event);
-        (event, keys)
-    };
-    Some(recorder::Entry { time: cx.request.time, text: canonical_json(&event), keys, denials: std::mem::take(&mut notes.denials) })
+    let (text, keys) =
+        if notes.commits > 0 { (event::addendum(cx, outcome), vec![read::addenda()]) } else { event::of(cx, &notes, Some(outcome)) };
+    check(&text, &keys);
+    Some(recorder::Entry { time: cx.request.time, text, keys, denials: std::mem::take(&mut notes.denials) })
+}
+
+/// In debug builds, and with them in every test: that what was written is canonical, and found by what it says.
+fn check(text: &str, keys: &[EventKey]) {
+    if cfg!(debug_assertions) {
+        let event: Value = serde_json::from_str(text).expect("an event is JSON");
+        assert_eq!(text, canonical_json(&event), "an event is canonical");
+        if event.get("addendum").is_none() {
+            assert_eq!(keys, read::keys_of(&event), "{text}");
+        }
+    }
 }
 
 impl Cx {
@@ -168,8 +183,9 @@ impl Cx {
             let mut notes = self.trail.notes();
             notes.commits += 1;
             if notes.commits == 1 {
-                let event = event::of(self, &notes);
-                batch.event_under(self.request.time, canonical_json(&event), read::keys(&event));
+                let (text, keys) = event::of(self, &notes, None);
+                check(&text, &keys);
+                batch.event_under(self.request.time, text, keys);
             } else {
                 let addendum = json!({ "addendum": { "eventID": self.trail.id, "change": notes.commits } });
                 batch.event_under(self.request.time, canonical_json(&addendum), Vec::new());

@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value};
 use tenantry_core::Timestamp;
+use tenantry_store::write_canonical_json;
 use tenantry_wire::{Kind, Metadata, Operation, Shape};
 
 /// What stands in place of a secret.
@@ -52,14 +53,20 @@ struct Copy {
     left: usize,
 }
 
-/// A call's input.
-pub(super) fn of_input(operation: &'static Operation, input: &Value) -> Value {
-    of(operation.service, operation.input(), input)
+/// A call's input, as canonical JSON.
+pub(super) fn of_input(operation: &'static Operation, input: &Value) -> String {
+    canonical(&of(operation.service, operation.input(), input))
 }
 
-/// A call's output.
-pub(super) fn of_output(operation: &'static Operation, output: &Value) -> Value {
-    of(operation.service, operation.output(), output)
+/// A call's output, as canonical JSON.
+pub(super) fn of_output(operation: &'static Operation, output: &Value) -> String {
+    canonical(&of(operation.service, operation.output(), output))
+}
+
+fn canonical(value: &Value) -> String {
+    let mut text = String::new();
+    write_canonical_json(value, &mut text);
+    text
 }
 
 fn of(service: &'static Metadata, shape: Option<&'static Shape>, value: &Value) -> Value {
@@ -176,6 +183,12 @@ mod tests {
 
     use super::*;
 
+    fn of_input(operation: &'static Operation, input: &Value) -> Value {
+        serde_json::from_str(&super::of_input(operation, input)).unwrap()
+    }
+    fn of_output(operation: &'static Operation, output: &Value) -> Value {
+        serde_json::from_str(&super::of_output(operation, output)).unwrap()
+    }
     fn operation(name: &str, operation: &str) -> &'static Operation {
         service(name).unwrap().operation(operation).unwrap()
     }

@@ -66,12 +66,26 @@ pub fn user_name(event: &Value) -> &str {
     }
 }
 
+/// What the keys of a management event are made from.
+pub(super) struct About<'a> {
+    pub(super) region: &'a str,
+    pub(super) name: &'a str,
+    pub(super) source: &'a str,
+    pub(super) user: &'a str,
+    pub(super) access_key: &'a str,
+    pub(super) read_only: bool,
+    pub(super) refused: bool,
+    pub(super) recipient: &'a str,
+    /// ARNs and accounts.
+    pub(super) resources: &'a [(String, String)],
+}
+
 /// The accounts that may see an event: its recipient, and the owners of what it is about.
-fn accounts(event: &Value) -> Vec<&str> {
-    let mut all = vec![text(event, "/recipientAccountId")];
+fn accounts<'a>(about: &About<'a>) -> Vec<&'a str> {
+    let mut all = vec![about.recipient];
     // Whoever is refused tells nobody but themselves: else anyone could write into another's history.
-    if event.get("errorCode").is_none() {
-        all.extend(event["resources"].as_array().into_iter().flatten().map(|resource| text(resource, "/accountId")));
+    if !about.refused {
+        all.extend(about.resources.iter().map(|(_, account)| account.as_str()));
     }
     all.retain(|account| !account.is_empty());
     all.sort_unstable();
@@ -79,40 +93,57 @@ fn accounts(event: &Value) -> Vec<&str> {
     all
 }
 
-/// The keys of an event. Data events are not looked up, as on AWS: trails deliver them.
-pub(super) fn keys(event: &Value) -> Vec<EventKey> {
-    if event["managementEvent"] != Value::Bool(true) {
-        return Vec::new();
-    }
-    let region = text(event, "/awsRegion");
+/// The keys of a management event. Data events have none, as on AWS: trails deliver them.
+pub(super) fn keys(about: &About<'_>) -> Vec<EventKey> {
     let mut keys = Vec::with_capacity(8);
-    for account in accounts(event) {
-        let mut add = |attribute, value: &str| keys.push(lookup_key(account, region, attribute, value));
+    for account in accounts(about) {
+        let mut add = |attribute, value: &str| keys.push(lookup_key(account, about.region, attribute, value));
         add(Attribute::All, "");
-        add(Attribute::EventName, text(event, "/eventName"));
-        add(Attribute::EventSource, text(event, "/eventSource"));
-        for (attribute, value) in
-            [(Attribute::Username, user_name(event)), (Attribute::AccessKeyId, text(event, "/userIdentity/accessKeyId"))]
-        {
+        add(Attribute::EventName, about.name);
+        add(Attribute::EventSource, about.source);
+        for (attribute, value) in [(Attribute::Username, about.user), (Attribute::AccessKeyId, about.access_key)] {
             if !value.is_empty() {
                 add(attribute, value);
             }
         }
-        if event["readOnly"] == Value::Bool(false) {
+        if !about.read_only {
             add(Attribute::Changes, "");
         }
-        for resource in event["resources"].as_array().into_iter().flatten() {
-            let (arn, of_type) = (text(resource, "/ARN"), text(resource, "/type"));
+        for (arn, _) in about.resources {
             add(Attribute::ResourceName, arn);
             add(Attribute::ResourceName, short_name(arn));
-            if !of_type.is_empty() {
-                add(Attribute::ResourceType, of_type);
+            if let Some(of_type) = super::resource_type(arn) {
+                add(Attribute::ResourceType, &of_type);
             }
         }
     }
     keys.sort_unstable();
     keys.dedup();
     keys
+}
+
+/// The keys as an event itself tells them, to compare.
+pub(super) fn keys_of(event: &Value) -> Vec<EventKey> {
+    if event["managementEvent"] != Value::Bool(true) {
+        return Vec::new();
+    }
+    let resources: Vec<(String, String)> = event["resources"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|resource| (text(resource, "/ARN").to_owned(), text(resource, "/accountId").to_owned()))
+        .collect();
+    keys(&About {
+        region: text(event, "/awsRegion"),
+        name: text(event, "/eventName"),
+        source: text(event, "/eventSource"),
+        user: user_name(event),
+        access_key: text(event, "/userIdentity/accessKeyId"),
+        read_only: event["readOnly"] == Value::Bool(true),
+        refused: event.get("errorCode").is_some(),
+        recipient: text(event, "/recipientAccountId"),
+        resources: &resources,
+    })
 }
 
 /// A resource's name: what stands behind the last slash of its ARN, or behind its last colon. Of S3's and of log

@@ -6,6 +6,7 @@
 //! says so), which is what makes `revision` and `work_signal` complete.
 
 mod read;
+mod recent;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use recent::{Found, Recent};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 use tenantry_core::{Scope, Secret, Tag, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use writer::{Job, Signals};
@@ -68,6 +70,7 @@ pub struct Sqlite {
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<JoinHandle<()>>,
     signals: Arc<Signals>,
+    recent: Arc<Recent>,
     /// Held for as long as the store is open for writing.
     _lock: Option<File>,
 }
@@ -98,10 +101,11 @@ impl Sqlite {
         .map_err(fault)?;
         let signals = Arc::new(Signals { revision: AtomicU64::new(1), work: watch::Sender::new(0) });
         let (jobs, queue) = mpsc::channel(writer::QUEUE);
-        let seen = signals.clone();
-        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer::run(sql, queue, &seen));
+        let recent = Arc::new(Recent::new());
+        let (seen, changed) = (signals.clone(), Arc::clone(&recent));
+        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer::run(sql, queue, &seen, &changed));
         let thread = thread.map_err(|e| StoreError::Unavailable(format!("cannot start the writer: {e}")))?;
-        Ok(Self { file, readers: Mutex::default(), jobs: Some(jobs), writer: Some(thread), signals, _lock: Some(lock) })
+        Ok(Self { file, readers: Mutex::default(), jobs: Some(jobs), writer: Some(thread), signals, recent, _lock: Some(lock) })
     }
 
     /// Opens the store in `dir` for reading, also while another process writes it: for the operator's
@@ -114,7 +118,15 @@ impl Sqlite {
         let file = dir.as_ref().join(FILE);
         let first = reader(&file)?;
         let signals = Arc::new(Signals { revision: AtomicU64::new(1), work: watch::Sender::new(0) });
-        Ok(Self { file, readers: Mutex::new(vec![first]), jobs: None, writer: None, signals, _lock: None })
+        Ok(Self {
+            file,
+            readers: Mutex::new(vec![first]),
+            jobs: None,
+            writer: None,
+            signals,
+            recent: Arc::new(Recent::none()),
+            _lock: None,
+        })
     }
 
     /// Copies the whole store, as of one instant, to a new file (mode 0600) while it is in use.
@@ -206,6 +218,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
 fn prepare(sql: &Connection) -> Result<(), StoreError> {
     sql.busy_timeout(Duration::from_secs(10)).map_err(fault)?;
     sql.set_prepared_statement_cache_capacity(STATEMENTS);
+    plan_once(sql)?;
     let mode: String = sql.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(fault)?;
     if mode != "wal" {
         return Err(StoreError::Unavailable(format!(
@@ -217,17 +230,31 @@ fn prepare(sql: &Connection) -> Result<(), StoreError> {
         .map_err(fault)
 }
 
+/// A statement is planned when it is prepared and never by what is bound to it: else SQLite prepares it anew with each use.
+fn plan_once(sql: &Connection) -> Result<(), StoreError> {
+    sql.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop).map_err(fault)
+}
+
 fn reader(file: &Path) -> Result<Connection, StoreError> {
     let sql = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(fault)?;
     sql.busy_timeout(Duration::from_secs(10)).map_err(fault)?;
     sql.set_prepared_statement_cache_capacity(STATEMENTS);
+    plan_once(&sql)?;
     sql.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;").map_err(fault)?;
     Ok(sql)
 }
 
 impl Store for Sqlite {
     fn get<'a>(&'a self, kind: Kind, scope: &'a Scope, id: &'a str) -> Read<'a, Option<Row>> {
-        self.read(|sql| read::get(sql, kind, scope, id))
+        let ticket = match self.recent.row(kind, scope, id) {
+            Found::Here(row) => return Box::pin(std::future::ready(Ok(row))),
+            Found::Read(ticket) => ticket,
+        };
+        let answer = self.with(|sql| read::get(sql, kind, scope, id).map_err(fault));
+        if let Ok(row) = &answer {
+            self.recent.keep_row(&ticket, kind, scope, id, row.as_ref());
+        }
+        Box::pin(std::future::ready(answer))
     }
     fn list<'a>(&'a self, query: &'a List<'a>) -> Read<'a, Vec<Row>> {
         self.read(|sql| read::list(sql, query))
@@ -236,7 +263,15 @@ impl Store for Sqlite {
         self.read(|sql| read::count(sql, kind, scope, parent))
     }
     fn tags<'a>(&'a self, arn: &'a str) -> Read<'a, Vec<Tag>> {
-        self.read(|sql| read::tags(sql, arn))
+        let ticket = match self.recent.tags(arn) {
+            Found::Here(tags) => return Box::pin(std::future::ready(Ok(tags))),
+            Found::Read(ticket) => ticket,
+        };
+        let answer = self.with(|sql| read::tags(sql, arn).map_err(fault));
+        if let Ok(tags) = &answer {
+            self.recent.keep_tags(&ticket, arn, tags);
+        }
+        Box::pin(std::future::ready(answer))
     }
     fn unique<'a>(&'a self, namespace: &'a str, name: &'a str) -> Read<'a, Option<String>> {
         self.read(|sql| read::unique(sql, namespace, name))

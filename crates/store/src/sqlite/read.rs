@@ -45,8 +45,9 @@ fn row(kind: Kind, row: &SqlRow<'_>) -> rusqlite::Result<Row> {
 }
 
 pub(super) fn get(sql: &Connection, kind: Kind, scope: &Scope, id: &str) -> Sql<Option<Row>> {
-    let mut statement =
-        sql.prepare_cached(&format!("SELECT {COLUMNS} FROM resource WHERE kind = ?1 AND account = ?2 AND region = ?3 AND id = ?4"))?;
+    let text = "SELECT account, region, id, parent, name, status, version, created, updated, body FROM resource
+        WHERE kind = ?1 AND account = ?2 AND region = ?3 AND id = ?4";
+    let mut statement = sql.prepare_cached(text)?;
     statement.query_row(params![kind.as_str(), scope.account.as_str(), scope.region.as_str(), id.as_bytes()], |r| row(kind, r)).optional()
 }
 

@@ -191,9 +191,11 @@ fn event(sql: &Connection, chain: &mut Chain, time: Timestamp, json: &str, keys:
     let packed: Vec<u8> = keys.iter().flat_map(|key| key.0.to_be_bytes()).collect();
     let text = "INSERT INTO event (seq, time, text, hash, keys) VALUES (?1, ?2, ?3, ?4, ?5)";
     sql.prepare_cached(text)?.execute(params![signed(seq), time.millis(), json, hash, packed])?;
-    for key in keys {
-        let text = "INSERT OR IGNORE INTO event_key (key, time, seq) VALUES (?1, ?2, ?3)";
-        sql.prepare_cached(text)?.execute(params![key.0, time.millis(), signed(seq)])?;
+    if !keys.is_empty() {
+        let mut insert = sql.prepare_cached("INSERT OR IGNORE INTO event_key (key, time, seq) VALUES (?1, ?2, ?3)")?;
+        for key in keys {
+            insert.execute(params![key.0, time.millis(), signed(seq)])?;
+        }
     }
     *chain = Some((seq, hash));
     Ok(())

@@ -1,17 +1,14 @@
 //! The one writer: a thread that gathers what waits into one transaction, so that many commits share
 //! one fsync. Each batch has its own savepoint: one that is refused does not fail its neighbours.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
 use tenantry_core::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{fault, write};
-use crate::{Batch, CommitError, StoreError, Work};
+use super::{fault, recent::Recent, write};
+use crate::{Batch, CommitError, StoreError, Work, batch::Write};
 
 /// The most batches in one transaction: bounds what a failing disk takes down, and the wait of the first.
 const GROUP: usize = 256;
@@ -38,7 +35,7 @@ enum Pending {
 }
 
 /// Runs until every sender is gone.
-pub(super) fn run(mut sql: Connection, mut jobs: mpsc::Receiver<Job>, signals: &Arc<Signals>) {
+pub(super) fn run(mut sql: Connection, mut jobs: mpsc::Receiver<Job>, signals: &Signals, recent: &Recent) {
     while let Some(first) = jobs.blocking_recv() {
         let mut group = vec![first];
         while group.len() < GROUP
@@ -46,13 +43,15 @@ pub(super) fn run(mut sql: Connection, mut jobs: mpsc::Receiver<Job>, signals: &
         {
             group.push(job);
         }
-        commit(&mut sql, group, signals);
+        commit(&mut sql, group, signals, recent);
     }
 }
 
-fn commit(sql: &mut Connection, group: Vec<Job>, signals: &Signals) {
+fn commit(sql: &mut Connection, group: Vec<Job>, signals: &Signals, recent: &Recent) {
     let mut pending = Vec::with_capacity(group.len());
-    let done = transaction(sql, group, &mut pending);
+    let changed: Vec<_> = group.iter().flat_map(writes).filter_map(|write| recent.changed(write)).collect();
+    let done = transaction(sql, group, &mut pending, || recent.commit_begins(&changed));
+    recent.commit_ended(&changed);
     if done.is_err() && !sql.is_autocommit() {
         // Failing here leaves the transaction open; the next BEGIN then fails and says so to its callers.
         let _ = sql.execute_batch("ROLLBACK");
@@ -69,6 +68,14 @@ fn commit(sql: &mut Connection, group: Vec<Job>, signals: &Signals) {
     }
 }
 
+/// What a job writes.
+fn writes(job: &Job) -> &[Write] {
+    match job {
+        Job::Commit { batch, .. } => &batch.writes,
+        Job::Claim { .. } => &[],
+    }
+}
+
 /// Before anybody hears that a commit is done, caches must know.
 fn announce(pending: &[Pending], signals: &Signals) {
     if pending.iter().any(|job| matches!(job, Pending::Commit { answer: Ok(()), principals: true, .. })) {
@@ -79,8 +86,8 @@ fn announce(pending: &[Pending], signals: &Signals) {
     }
 }
 
-/// Applies all jobs and commits. An error is everybody's.
-fn transaction(sql: &mut Connection, group: Vec<Job>, pending: &mut Vec<Pending>) -> Result<(), StoreError> {
+/// Applies all jobs and commits; `ready` is told before others can see it. An error is everybody's.
+fn transaction(sql: &mut Connection, group: Vec<Job>, pending: &mut Vec<Pending>, ready: impl FnOnce()) -> Result<(), StoreError> {
     let mut broken = sql.execute_batch("BEGIN IMMEDIATE").map_err(fault);
     for job in group {
         match job {
@@ -96,6 +103,7 @@ fn transaction(sql: &mut Connection, group: Vec<Job>, pending: &mut Vec<Pending>
         }
     }
     broken?;
+    ready();
     sql.execute_batch("COMMIT").map_err(fault)
 }
 

@@ -23,8 +23,10 @@ pub struct Encoded {
 
 impl Encoded {
     pub(crate) fn header(&mut self, name: &str, value: impl AsRef<str>) {
+        let value = value.as_ref();
+        let plain = value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
         // A line end in a value would begin another header.
-        let value: String = value.as_ref().chars().filter(|c| !c.is_control() || *c == '\t').collect();
+        let value = if plain { value.to_owned() } else { value.chars().filter(|c| !c.is_control() || *c == '\t').collect() };
         self.headers.push((name.to_owned(), value));
     }
 }
