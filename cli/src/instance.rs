@@ -91,6 +91,7 @@ pub fn tables() -> Vec<OperationRow> {
         tenantry_sagemaker::table(),
         tenantry_accessanalyzer::table(),
         tenantry_cloudtrail::table(),
+        tenantry_servicequotas::table(),
     ]
     .concat()
 }

@@ -83,6 +83,20 @@ pub fn instance(name: &str) -> Option<InstanceType> {
     Some(InstanceType { vcpu, memory_mib: u64::from(vcpu) * gib_per_vcpu * 1024, gpus: 0, gpu_memory_gib: 0 })
 }
 
+/// The sizes below `2xlarge` that regular families have.
+const SMALL: [&str; 3] = ["medium", "large", "xlarge"];
+
+/// Every name that [`instance`] knows.
+#[must_use]
+pub fn names() -> Vec<String> {
+    let sizes = || {
+        SMALL.iter().map(|size| (*size).to_owned()).chain(SIZES.iter().filter(|times| **times > 1).map(|times| format!("{times}xlarge")))
+    };
+    let families = REGULAR.iter().flat_map(|(_, families)| families.iter());
+    let regular = families.flat_map(|family| sizes().map(move |size| format!("ml.{family}.{size}")));
+    regular.chain(IRREGULAR.iter().map(|row| format!("ml.{}.{}", row.0, row.1))).collect()
+}
+
 /// What this host has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostCapacity {
@@ -113,7 +127,7 @@ const MAX_TMP: u64 = 4 << 30;
 pub fn limits_on(host: HostCapacity, kind: InstanceType) -> Limits {
     let memory_bytes = (kind.memory_mib << 20).min(host.memory_bytes / 5 * 4);
     let cpu_millis = u64::from(kind.vcpu.min(host.cpus)) * 1000;
-    Limits { memory_bytes, cpu_millis, pids: MAX_PIDS, tmp_bytes: (memory_bytes / 2).min(MAX_TMP) }
+    Limits { memory_bytes, cpu_millis, pids: MAX_PIDS, tmp_bytes: (memory_bytes / 2).min(MAX_TMP), disk_bytes: None }
 }
 
 #[cfg(test)]
@@ -142,6 +156,14 @@ mod tests {
         for name in ["m5.large", "ml.m5", "ml.m5.5xlarge", "ml.m5.1xlarge", "ml.m5.02xlarge", "ml.zz.large", "ml.m5.", "ml..large", ""] {
             assert_eq!(instance(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn all_names_are_known() {
+        let all = names();
+        assert!(all.iter().all(|name| instance(name).is_some()), "{all:?}");
+        assert!(["ml.m5.xlarge", "ml.c8g.medium", "ml.g5.48xlarge"].iter().all(|name| all.iter().any(|known| known == name)));
+        assert_eq!(all.len(), all.iter().collect::<std::collections::BTreeSet<_>>().len());
     }
 
     #[test]

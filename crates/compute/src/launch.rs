@@ -66,6 +66,11 @@ impl Scratch {
         Ok(Self(dir))
     }
 
+    /// What a host wrote over its environment.
+    pub fn upper(&self) -> PathBuf {
+        self.0.join("upper")
+    }
+
     /// Removes everything; a payload may have taken permissions away from its own directories.
     pub fn remove(self) -> io::Result<()> {
         if fs::remove_dir_all(&self.0).is_ok() || !self.0.exists() {
@@ -115,6 +120,13 @@ impl Plan<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The directories of a host that its payload can fill.
+    pub fn fillable(&self, index: usize, scratch: &Scratch) -> Vec<PathBuf> {
+        let mounts = self.workload.mounts.iter().chain(&self.workload.hosts[index].mounts);
+        let writable = mounts.filter(|mount| mount.writable && mount.host.is_dir()).map(|mount| mount.host.clone());
+        std::iter::once(scratch.upper()).chain(writable).collect()
     }
 
     /// The addresses beyond loopback and the listeners of the broker.
@@ -187,7 +199,8 @@ impl Plan<'_> {
                 cpu_millis: Some(limits.cpu_millis),
                 pids: Some(limits.pids),
                 open_files: Some(OPEN_FILES),
-                file_bytes: None,
+                // A single file that is larger fails at once, before anybody has looked.
+                file_bytes: limits.disk_bytes,
             },
         }
     }

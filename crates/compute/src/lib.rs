@@ -5,6 +5,7 @@
 //! workload's addresses lead to ([`Outbound`]).
 
 mod builtin;
+mod disk;
 mod environment;
 mod image;
 mod instance;
@@ -12,7 +13,9 @@ mod interpreter;
 mod launch;
 mod local;
 mod logs;
+mod pool;
 mod pump;
+pub mod quota;
 mod runtime;
 mod supervise;
 mod workload;
@@ -22,6 +25,10 @@ pub use image::{Entry, Image, Images, ImagesError, UnknownImage};
 pub use instance::{HostCapacity, InstanceType, MAX_PIDS, instance, limits_on};
 pub use local::{LocalConfig, LocalEngine, uid_of};
 pub use logs::{BYTES_PER_SECOND, MAX_BYTES, MAX_LINE};
+pub use pool::{
+    Ask, Class, Demand, ENDING_OVERCOMMIT, FORGOTTEN, Place, Pool, STANDING_ACCOUNT_SHARE, STANDING_CPU_OVERCOMMIT,
+    STANDING_MEMORY_OVERCOMMIT, STANDING_SHARE, Waiting, Wake,
+};
 pub use tenantry_sandbox::{Capabilities, Isolation, files, maybe_become_jailer, prepare_host};
 pub use workload::{
     BoxFuture, Compute, ComputeError, Duplex, Host, HostState, Limits, LogLine, Mount, Network, Outbound, WorkStatus, Workload,

@@ -121,6 +121,7 @@ impl LocalEngine {
                 ended: None,
                 timed_out: false,
                 stopped: false,
+                disk_full: false,
                 failure: None,
                 progress: None,
             }),

@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use crate::{
+    disk,
     environment::{Environment, Environments},
     launch::{Plan, Scratch},
     local::{LocalConfig, Work, lock, now},
@@ -31,6 +32,7 @@ pub(crate) async fn supervise(config: LocalConfig, environments: Arc<Environment
     // Dropping these ends the pumps; the logs end by themselves.
     let mut pumps = JoinSet::new();
     let mut hosts = JoinSet::new();
+    let mut watchers = JoinSet::new();
     let prepared = tokio::select! {
         prepared = prepare(&config, &environments, &work, &workload) => prepared,
         () = stopped(&mut stop) => Err("it was stopped before it started".to_owned()),
@@ -39,12 +41,12 @@ pub(crate) async fn supervise(config: LocalConfig, environments: Arc<Environment
         Ok(environment) => {
             let launcher =
                 Launcher { config: &config, environments: &environments, environment, work: &work, workload: &workload, sequence };
-            launcher.launch(&mut scratches, &mut pumps, &mut hosts).await
+            launcher.launch(&mut scratches, &mut pumps, &mut hosts, &mut watchers).await
         }
         Err(failure) => Err(failure),
     };
     match launched {
-        Ok(()) => watch_hosts(&work, &workload, &mut stop, &mut hosts).await,
+        Ok(()) => watch_hosts(&work, &workload, &mut stop, &mut hosts, &mut watchers).await,
         Err(failure) => {
             let started = std::mem::take(&mut *lock(&work.running));
             started.iter().for_each(|running| running.kill());
@@ -56,6 +58,7 @@ pub(crate) async fn supervise(config: LocalConfig, environments: Arc<Environment
             });
         }
     }
+    watchers.shutdown().await;
     finish(&work, pumps, scratches).await;
 }
 
@@ -107,7 +110,13 @@ struct Launcher<'a> {
 }
 
 impl Launcher<'_> {
-    async fn launch(&self, scratches: &mut Vec<Scratch>, pumps: &mut JoinSet<()>, hosts: &mut JoinSet<Exit>) -> Result<(), String> {
+    async fn launch(
+        &self,
+        scratches: &mut Vec<Scratch>,
+        pumps: &mut JoinSet<()>,
+        hosts: &mut JoinSet<Exit>,
+        watchers: &mut JoinSet<()>,
+    ) -> Result<(), String> {
         let runtime = self.environments.runtime();
         let plan =
             Plan { workload: self.workload, isolation: self.config.isolation, environment: self.environment.as_ref(), runtime: &runtime };
@@ -117,6 +126,9 @@ impl Launcher<'_> {
             let scratch =
                 Scratch::make(&self.config.scratch, &unique).map_err(|error| format!("cannot make a scratch directory: {error}"))?;
             let spec = plan.spec(index, &unique, &scratch);
+            if let Some(limit) = self.workload.limits.disk_bytes {
+                watchers.spawn(disk::until_over(plan.fillable(index, &scratch), limit));
+            }
             scratches.push(scratch);
             let join = network.clone();
             let spawned = tokio::task::spawn_blocking(move || spawn(&spec, join.as_ref())).await.map_err(|error| error.to_string())?;
@@ -162,8 +174,14 @@ impl Launcher<'_> {
     }
 }
 
-/// Until every host has ended: stops them when asked to, when their time is up, or when one of a group has failed.
-async fn watch_hosts(work: &Work, workload: &Workload, stop: &mut watch::Receiver<Option<Duration>>, hosts: &mut JoinSet<Exit>) {
+/// Until every host has ended: stops them when asked to, when their time is up, when one of a group has failed, or when a disk is full.
+async fn watch_hosts(
+    work: &Work,
+    workload: &Workload,
+    stop: &mut watch::Receiver<Option<Duration>>,
+    hosts: &mut JoinSet<Exit>,
+    watchers: &mut JoinSet<()>,
+) {
     let mut deadline = workload.timeout.map(|limit| Instant::now() + limit);
     let mut kill_at: Option<Instant> = None;
     let far = Instant::now() + Duration::from_secs(86_400 * 365);
@@ -189,6 +207,11 @@ async fn watch_hosts(work: &Work, workload: &Workload, stop: &mut watch::Receive
                 deadline = None;
                 work.change(|status| status.timed_out = true);
                 terminate(STOP_GRACE, &mut kill_at);
+            }
+            Some(_) = watchers.join_next() => {
+                work.change(|status| status.disk_full = true);
+                // It would go on writing through any grace.
+                each(Running::kill);
             }
             () = sleep_until(kill_at.unwrap_or(far)), if kill_at.is_some() => {
                 kill_at = None;

@@ -80,6 +80,9 @@ pub struct Limits {
     pub pids: u64,
     /// Capacity of `/tmp`, in bytes. It counts as memory.
     pub tmp_bytes: u64,
+    /// What its writable directories may take on the server's disk together, in bytes; what lies there at the beginning counts.
+    /// Watched, so it can be passed for a moment; then the workload is killed ([`WorkStatus::disk_full`]).
+    pub disk_bytes: Option<u64>,
 }
 
 /// What a workload can reach besides its own hosts.
@@ -128,6 +131,8 @@ pub struct WorkStatus {
     pub timed_out: bool,
     /// Whether [`Compute::stop`] was called.
     pub stopped: bool,
+    /// Whether it was killed because it wrote more than [`Limits::disk_bytes`].
+    pub disk_full: bool,
     /// Why it could not be started, in words for the user: the environment that could not be built, the program
     /// that does not exist. All hosts are then `Exited` without code and signal.
     pub failure: Option<String>,

@@ -110,7 +110,7 @@ impl Bench {
             env: BTreeMap::new(),
             workdir: String::new(),
             mounts: Vec::new(),
-            limits: Limits { memory_bytes: 512 << 20, cpu_millis: 2000, pids: 64, tmp_bytes: 8 << 20 },
+            limits: Limits { memory_bytes: 512 << 20, cpu_millis: 2000, pids: 64, tmp_bytes: 8 << 20, disk_bytes: None },
             network: Network::Isolated,
             shared_network: true,
             port: None,

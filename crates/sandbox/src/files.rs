@@ -61,6 +61,34 @@ pub fn walk(dir: &Path, max_files: usize) -> io::Result<Vec<Found>> {
     Ok(found)
 }
 
+/// What an entry of a directory takes at least, in bytes: empty files are not free.
+const ENTRY_BYTES: u64 = 1024;
+
+/// The bytes of disk that `dir` and all below it take, while a payload may be writing there. Stops counting above `enough`. What
+/// has several names counts with each of them; what was deleted and is still open is not seen.
+///
+/// # Errors
+/// When a directory cannot be read or lies deeper than 64: what a payload hides cannot be counted.
+pub fn disk_usage(dir: &Path, enough: u64) -> io::Result<u64> {
+    let mut bytes = 0u64;
+    let visited = visit(open_dir(dir)?.as_fd(), Path::new(""), 0, &mut |_, _, metadata| {
+        bytes = bytes.saturating_add((metadata.blocks() * 512).max(ENTRY_BYTES));
+        if bytes > enough { Err(io::Error::from(io::ErrorKind::QuotaExceeded)) } else { Ok(()) }
+    });
+    match visited {
+        Err(error) if bytes <= enough => Err(error),
+        _ => Ok(bytes),
+    }
+}
+
+/// Bytes of the file system that holds `path`: those that may still be filled, and all.
+///
+/// # Errors
+/// When there is no such path.
+pub fn space(path: &Path) -> io::Result<(u64, u64)> {
+    sys::space(path)
+}
+
 /// Gives `dir` and all below it to a payload's user. Does nothing where payloads have the server's own (see [`crate::host_uids`]).
 ///
 /// # Errors
@@ -91,7 +119,12 @@ fn visit(dir: BorrowedFd<'_>, prefix: &Path, depth: usize, each: &mut Visitor<'_
     if depth > MAX_DEPTH {
         return Err(io::Error::other(format!("directories deeper than {MAX_DEPTH}")));
     }
-    let listing = fs::read_dir(format!("/proc/self/fd/{}", dir.as_raw_fd()))?;
+    let listing = match fs::read_dir(format!("/proc/self/fd/{}", dir.as_raw_fd())) {
+        Ok(listing) => listing,
+        // Deleted since it was opened: a payload that keeps doing that must not end the walk.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && depth > 0 => return Ok(()),
+        Err(error) => return Err(error),
+    };
     for entry in listing {
         let name = entry?.file_name();
         let path = prefix.join(&name);
@@ -112,6 +145,28 @@ fn visit(dir: BorrowedFd<'_>, prefix: &Path, depth: usize, each: &mut Visitor<'_
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_directory_takes() {
+        let dir = std::env::temp_dir().join(format!("tenantry-usage-{}", std::process::id()));
+        fs::create_dir_all(dir.join("a")).unwrap();
+        fs::write(dir.join("a/b"), vec![1; 100_000]).unwrap();
+        File::create(dir.join("sparse")).unwrap().set_len(1 << 40).unwrap();
+        std::os::unix::fs::symlink("/usr", dir.join("link")).unwrap();
+        let used = disk_usage(&dir, u64::MAX).unwrap();
+        assert!((100_000..200_000).contains(&used), "{used}");
+        assert!(disk_usage(&dir, used).unwrap() <= used && disk_usage(&dir, used - 1).unwrap() >= used);
+        for n in 0..100 {
+            fs::write(dir.join(format!("empty-{n}")), "").unwrap();
+        }
+        assert!(disk_usage(&dir, u64::MAX).unwrap() >= used + 100 * ENTRY_BYTES, "empty files are not free");
+        let deep = (0..=MAX_DEPTH).fold(dir.join("deep"), |path, _| path.join("d"));
+        fs::create_dir_all(deep).unwrap();
+        assert!(disk_usage(&dir, u64::MAX).is_err(), "what is hidden cannot be counted");
+        let (free, all) = space(&dir).unwrap();
+        assert!(free <= all && all > 0);
+        fs::remove_dir_all(&dir).unwrap();
+    }
 
     #[test]
     fn links_lead_nowhere() {

@@ -123,6 +123,17 @@ pub fn mount_flags(path: &Path) -> io::Result<c_ulong> {
     Ok(unsafe { found.assume_init() }.f_flag)
 }
 
+/// Bytes of the file system at `path`: those an ordinary user may still fill, and all.
+pub fn space(path: &Path) -> io::Result<(u64, u64)> {
+    let path = c_text(path)?;
+    let mut found = MaybeUninit::<libc::statvfs>::zeroed();
+    // SAFETY: the text outlives the call and the kernel fills the structure on success.
+    check(unsafe { libc::statvfs(path.as_ptr(), found.as_mut_ptr()) })?;
+    // SAFETY: filled above, and all-zero is valid anyway.
+    let found = unsafe { found.assume_init() };
+    Ok((found.f_bavail.saturating_mul(found.f_frsize), found.f_blocks.saturating_mul(found.f_frsize)))
+}
+
 /// Opens `name` in `dir` without following a link at its end.
 pub fn open_at(dir: BorrowedFd<'_>, name: &OsStr, flags: c_int) -> io::Result<OwnedFd> {
     let name = c_text(name)?;
