@@ -26,3 +26,8 @@ pub fn conflict(message: impl Into<String>) -> AwsError {
 pub fn limit(message: impl Into<String>) -> AwsError {
     AwsError::new(400, "ResourceLimitExceeded", message)
 }
+
+/// `ThrottlingException`: too many at the same time; clients try again by themselves.
+pub fn throttled() -> AwsError {
+    AwsError::new(400, "ThrottlingException", "Rate exceeded")
+}

@@ -17,6 +17,8 @@ pub mod pipelines;
 pub mod registry;
 pub mod studio;
 pub mod tagging;
+pub mod tuning;
+mod usage;
 mod vpc;
 #[cfg(test)]
 mod world;
@@ -47,6 +49,7 @@ pub fn table() -> Vec<OperationRow> {
         tagging::table(),
         pipelines::table(),
         jobs::table(),
+        tuning::table(),
         hosting::table(),
         registry::table(),
         experiments::table(),
@@ -59,5 +62,6 @@ pub fn table() -> Vec<OperationRow> {
 /// All reconcilers.
 #[must_use]
 pub fn reconcilers(machinery: &Arc<Machinery>) -> Vec<Arc<dyn Reconciler>> {
-    [pipelines::reconcilers(), jobs::reconcilers(machinery), hosting::reconcilers(machinery), studio::reconcilers()].concat()
+    [pipelines::reconcilers(), jobs::reconcilers(machinery), tuning::reconcilers(), hosting::reconcilers(machinery), studio::reconcilers()]
+        .concat()
 }

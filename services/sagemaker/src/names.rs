@@ -20,6 +20,8 @@ pub const PIPELINE: Kind = Kind::new("sagemaker.pipeline");
 pub const EXECUTION: Kind = Kind::new("sagemaker.execution");
 /// A training job; id: name.
 pub const TRAINING_JOB: Kind = Kind::new("sagemaker.training-job");
+/// A hyperparameter tuning job; id: name in lower case.
+pub const TUNING_JOB: Kind = Kind::new("sagemaker.tuning-job");
 /// A processing job; id: name.
 pub const PROCESSING_JOB: Kind = Kind::new("sagemaker.processing-job");
 /// A transform job; id: name in lower case.

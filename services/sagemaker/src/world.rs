@@ -175,6 +175,9 @@ fn stand_ins() -> Vec<OperationRow> {
         OperationRow::of::<CreateProcessingJob>(),
         OperationRow::of::<DescribeProcessingJob>(),
         OperationRow::of::<CreateModel>(),
+        OperationRow::of::<CreateHyperParameterTuningJob>(),
+        OperationRow::of::<DescribeHyperParameterTuningJob>(),
+        OperationRow::of::<ListTrainingJobsForHyperParameterTuningJob>(),
         OperationRow::of::<GetObject>(),
     ]
 }
@@ -209,6 +212,8 @@ async fn describe(cx: &Cx, scope: &Scope, of: &str, member: &str, kind: tenantry
     output[format!("{base}Status")] = json!(status);
     output[format!("{base}Arn")] = json!(names::arn(scope, of, name));
     output["ModelArtifacts"] = json!({"S3ModelArtifacts": format!("s3://bucket/{name}/model.tar.gz")});
+    output["BestTrainingJob"] =
+        json!({"TrainingJobName": format!("{name}-001-0a1b2c3d"), "FinalHyperParameterTuningJobObjectiveMetric": {"Type": "Maximize"}});
     output["FailureReason"] = json!("AlgorithmError: the script failed, exit code: 1");
     Ok(Reply::new(output))
 }
@@ -250,6 +255,26 @@ stand_in!(StopTrainingJob, "training-job", "TrainingJobName", names::TRAINING_JO
 stand_in!(CreateProcessingJob, "processing-job", "ProcessingJobName", names::PROCESSING_JOB, create);
 stand_in!(DescribeProcessingJob, "processing-job", "ProcessingJobName", names::PROCESSING_JOB, describe);
 stand_in!(CreateModel, "model", "ModelName", names::MODEL, create);
+
+stand_in!(CreateHyperParameterTuningJob, "hyper-parameter-tuning-job", "HyperParameterTuningJobName", names::TUNING_JOB, create);
+stand_in!(DescribeHyperParameterTuningJob, "hyper-parameter-tuning-job", "HyperParameterTuningJobName", names::TUNING_JOB, describe);
+
+struct ListTrainingJobsForHyperParameterTuningJob;
+
+impl Operation for ListTrainingJobsForHyperParameterTuningJob {
+    const SERVICE: &'static str = "sagemaker";
+    const NAME: &'static str = "ListTrainingJobsForHyperParameterTuningJob";
+    const ACCESS: Access = Access::check("sagemaker:ListTrainingJobsForHyperParameterTuningJob", &["hyper-parameter-tuning-job"]);
+    type Input = Value;
+    async fn resolve(cx: &Cx, input: &Value) -> Result<Checks> {
+        let arn = names::arn(&cx.scope(), "hyper-parameter-tuning-job", text(input, "HyperParameterTuningJobName"));
+        Ok(Check::on("sagemaker:ListTrainingJobsForHyperParameterTuningJob", arn).into())
+    }
+    async fn handle(_: &Cx, _: Permit<Self>, input: Value) -> Result<Reply> {
+        let order = format!("{}-{}", text(&input, "SortBy"), text(&input, "SortOrder"));
+        Ok(Reply::new(json!({"TrainingJobSummaries": [{"TrainingJobName": order}, {"TrainingJobName": "second"}]})))
+    }
+}
 
 struct GetObject;
 

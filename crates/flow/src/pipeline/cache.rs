@@ -92,6 +92,7 @@ pub const fn key_arguments(kind: StepKind) -> Option<&'static [&'static str]> {
         StepKind::Transform => {
             &["BatchStrategy", "DataProcessing", "Environment", "MaxPayloadInMB", "ModelClientConfig", "ModelName", "TransformInput"]
         }
+        StepKind::Tuning => &["HyperParameterTuningJobConfig", "TrainingJobDefinition", "TrainingJobDefinitions", "WarmStartConfig"],
         StepKind::Model | StepKind::RegisterModel | StepKind::Condition | StepKind::Fail => return None,
     })
 }

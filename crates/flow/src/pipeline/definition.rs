@@ -72,6 +72,8 @@ pub enum StepKind {
     Processing,
     /// A batch transform job.
     Transform,
+    /// A hyperparameter tuning job.
+    Tuning,
     /// CreateModel.
     Model,
     /// CreateModelPackage.
@@ -90,6 +92,7 @@ impl StepKind {
             "Training" => Self::Training,
             "Processing" => Self::Processing,
             "Transform" => Self::Transform,
+            "Tuning" => Self::Tuning,
             "Model" | "CreateModel" => Self::Model,
             "RegisterModel" => Self::RegisterModel,
             "Condition" => Self::Condition,
@@ -105,6 +108,7 @@ impl StepKind {
             Self::Training => "CreateTrainingJob",
             Self::Processing => "CreateProcessingJob",
             Self::Transform => "CreateTransformJob",
+            Self::Tuning => "CreateHyperParameterTuningJob",
             Self::Model => "CreateModel",
             Self::RegisterModel => "CreateModelPackage",
             Self::Condition | Self::Fail => return None,
@@ -118,6 +122,7 @@ impl StepKind {
             Self::Training => "TrainingJobName",
             Self::Processing => "ProcessingJobName",
             Self::Transform => "TransformJobName",
+            Self::Tuning => "HyperParameterTuningJobName",
             Self::Model => "ModelName",
             Self::RegisterModel | Self::Condition | Self::Fail => return None,
         })
@@ -130,6 +135,7 @@ impl StepKind {
             Self::Training => "TrainingJobArn",
             Self::Processing => "ProcessingJobArn",
             Self::Transform => "TransformJobArn",
+            Self::Tuning => "HyperParameterTuningJobArn",
             Self::Model => "ModelArn",
             Self::RegisterModel => "ModelPackageArn",
             Self::Condition | Self::Fail => return None,
@@ -160,12 +166,18 @@ impl Definition {
     /// able to pass. Roles that come from parameters are known only when an execution starts.
     #[must_use]
     pub fn required_roles(&self) -> Vec<&str> {
-        let mut roles: Vec<&str> = self
-            .steps
-            .iter()
-            .flat_map(|step| ["RoleArn", "ExecutionRoleArn"].map(|key| step.arguments.get(key).and_then(Value::as_str)))
-            .flatten()
-            .collect();
+        fn named(at: &Value) -> impl Iterator<Item = &str> {
+            ["RoleArn", "ExecutionRoleArn"].into_iter().filter_map(|key| at.get(key)?.as_str())
+        }
+        // A tuning job has a role in each definition of its training jobs.
+        let mut roles: Vec<&str> = Vec::new();
+        for step in &self.steps {
+            roles.extend(named(&step.arguments));
+            roles.extend(step.arguments.get("TrainingJobDefinition").into_iter().flat_map(named));
+            if let Some(definitions) = step.arguments.get("TrainingJobDefinitions").and_then(Value::as_array) {
+                roles.extend(definitions.iter().flat_map(named));
+            }
+        }
         roles.sort_unstable();
         roles.dedup();
         roles

@@ -217,7 +217,7 @@ impl Reader {
         };
         let Some(kind) = StepKind::from_type(kind) else {
             self.problem(format!(
-                "{place}: type [{}] is not supported, use one of Training, Processing, Transform, Model, RegisterModel, Condition, Fail",
+                "{place}: type [{}] is not supported, use one of Training, Processing, Transform, Tuning, Model, RegisterModel, Condition, Fail",
                 shorten(kind)
             ));
             return None;
@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn unsupported_step_types_are_named_with_their_step() {
-        for kind in ["Tuning", "Lambda", "Callback", "EMR", "QualityCheck", "ClarifyCheck", "AutoML", "NotebookJob", "training"] {
+        for kind in ["Lambda", "Callback", "EMR", "QualityCheck", "ClarifyCheck", "AutoML", "NotebookJob", "training"] {
             let error = parse(&with_step(json!({"Name": "s", "Type": kind, "Arguments": {}}))).unwrap_err();
             assert!(error.contains(&format!("step [s]: type [{kind}] is not supported")), "{error}");
         }

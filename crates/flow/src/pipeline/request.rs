@@ -6,6 +6,8 @@ use sha2::{Digest, Sha256};
 
 /// Longest name of a job or model.
 const MAX_NAME: usize = 63;
+/// Longest name of a tuning job.
+const MAX_TUNING_NAME: usize = 32;
 /// How much of a step's name goes into a job's.
 const MAX_STEP_PART: usize = 20;
 /// Characters of a token.
@@ -15,7 +17,7 @@ const TOKEN_LENGTH: usize = 10;
 /// `[a-zA-Z0-9-]` with an alphanumeric end. Characters that names cannot have become hyphens.
 #[must_use]
 pub fn job_name(execution_id: &str, step_name: &str, token: &str) -> String {
-    name(&["pipelines", execution_id, &clean(step_name, MAX_STEP_PART), token])
+    name(MAX_NAME, &["pipelines", execution_id, &clean(step_name, MAX_STEP_PART), token])
 }
 
 /// Ten letters and digits, the same for the same attempt of the same step of the same execution and
@@ -33,21 +35,24 @@ fn clean(text: &str, max: usize) -> String {
     text.trim_matches('-').to_owned()
 }
 
-/// The non-empty parts joined by hyphens; the last always survives whole.
-fn name(parts: &[&str]) -> String {
+/// The non-empty parts joined by hyphens, at most `max` characters; the last always survives whole.
+fn name(max: usize, parts: &[&str]) -> String {
     let (last, first) = parts.split_last().map_or(("", parts), |(last, first)| (*last, first));
     let first: Vec<&str> = first.iter().copied().filter(|part| !part.is_empty()).collect();
-    let head = clean(&first.join("-"), MAX_NAME.saturating_sub(last.len() + 1));
+    let head = clean(&first.join("-"), max.saturating_sub(last.len() + 1));
     format!("{head}-{last}")
 }
 
 /// The name for what `step` creates. A name in the step's own arguments is a prefix, as with the SDK's
-/// `PipelineDefinitionConfig(use_custom_job_prefix=True)`.
+/// `PipelineDefinitionConfig(use_custom_job_prefix=True)`. Names of tuning jobs are short: theirs has no `pipelines-`.
 #[must_use]
 pub fn step_job_name(execution_id: &str, step: &Step, token: &str) -> String {
     let prefix = step.kind.name_member().and_then(|member| step.arguments.get(member)).and_then(Value::as_str);
-    match prefix.filter(|prefix| !clean(prefix, MAX_NAME).is_empty()) {
-        Some(prefix) => name(&[&clean(prefix, MAX_NAME - 1 - execution_id.len() - 1 - token.len()), execution_id, token]),
+    let max = if step.kind == StepKind::Tuning { MAX_TUNING_NAME } else { MAX_NAME };
+    let room = max.saturating_sub(1 + execution_id.len() + 1 + token.len());
+    match prefix.filter(|prefix| !clean(prefix, room).is_empty()) {
+        Some(prefix) => name(max, &[&clean(prefix, room), execution_id, token]),
+        None if step.kind == StepKind::Tuning => name(max, &[execution_id, &clean(&step.name, room), token]),
         None => job_name(execution_id, &step.name, token),
     }
 }
@@ -102,6 +107,11 @@ mod tests {
         for step in ["a_b-c", "--", "_", "0123456789012345678-x", &"s".repeat(64)] {
             let name = job_name("abcdefghijkl", step, "Xy12ab34Cd");
             assert!(valid(&name) && name.ends_with("-Xy12ab34Cd"), "{name}");
+            let text = json!({"Version": "2020-12-01", "Steps": [{"Name": step, "Type": "Tuning", "Arguments": {}}]}).to_string();
+            if let Ok(definition) = Definition::parse(&text) {
+                let name = step_job_name("abcdefghijkl", &definition.steps()[0], "Xy12ab34Cd");
+                assert!(valid(&name) && name.len() <= MAX_TUNING_NAME && name.ends_with("-Xy12ab34Cd"), "{name}");
+            }
         }
     }
 
@@ -119,6 +129,7 @@ mod tests {
         let text = json!({"Version": "2020-12-01", "Steps": [
             step("t", "Training", json!({"TrainingJobName": "my_prefix", "RoleArn": "r"})),
             step("p", "Processing", json!({"ExperimentConfig": {"TrialName": "mine"}})),
+            step("h", "Tuning", json!({})), step("k", "Tuning", json!({"HyperParameterTuningJobName": "a-long-prefix"})),
             step("m", "CreateModel", json!({})), step("r", "RegisterModel", json!({"ModelPackageGroupName": "g"})), step("f", "Fail", json!({"ErrorMessage": "x"})),
         ]});
         let definition = Definition::parse(&text.to_string()).unwrap();
@@ -141,6 +152,8 @@ mod tests {
                 json!({"ExperimentConfig": experiment("mine"), "ProcessingJobName": "pipelines-abcdefghijkl-p-tok"})
             ))
         );
+        let named = |name: &str| request(name).unwrap().1["HyperParameterTuningJobName"].clone();
+        assert_eq!((named("h"), named("k")), (json!("abcdefghijkl-h-tok"), json!("a-long-prefix-abcdefghijkl-tok")));
         assert_eq!(request("m"), Some(("CreateModel", json!({"ModelName": "pipelines-abcdefghijkl-m-tok"}))));
         assert_eq!(request("r"), Some(("CreateModelPackage", json!({"ModelPackageGroupName": "g", "ClientToken": "tok"}))));
         assert_eq!(request("f"), None);

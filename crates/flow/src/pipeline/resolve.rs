@@ -17,8 +17,17 @@ use tenantry_core::Timestamp;
 pub const MAX_RESOLVED_BYTES: usize = 1_048_576;
 
 /// Members whose scalars the API takes as text.
-const TEXT_MEMBERS: [&str; 6] =
-    ["HyperParameters", "Environment", "ContainerArguments", "ContainerEntrypoint", "CustomerMetadataProperties", "Tags"];
+const TEXT_MEMBERS: [&str; 9] = [
+    "HyperParameters",
+    "StaticHyperParameters",
+    "ParameterRanges",
+    "HyperParameterRanges",
+    "Environment",
+    "ContainerArguments",
+    "ContainerEntrypoint",
+    "CustomerMetadataProperties",
+    "Tags",
+];
 
 /// What references refer to.
 pub(super) struct Context<'a> {

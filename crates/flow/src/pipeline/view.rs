@@ -43,6 +43,7 @@ fn metadata(record: &StepRecord) -> Option<Value> {
         StepKind::Training => "TrainingJob",
         StepKind::Processing => "ProcessingJob",
         StepKind::Transform => "TransformJob",
+        StepKind::Tuning => "TuningJob",
         StepKind::Model => "Model",
         StepKind::RegisterModel => "RegisterModel",
     };

@@ -44,6 +44,15 @@ pub(crate) struct Side {
     pub data: Bytes,
 }
 
+/// What a client says of its request beside the body.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Said<'a> {
+    /// `InferenceId`.
+    pub inference_id: Option<&'a str>,
+    /// `CustomAttributes`.
+    pub custom_attributes: Option<&'a str>,
+}
+
 impl Capture {
     /// Reads a `DataCaptureConfig`; `None` where nothing is to be captured.
     ///
@@ -104,7 +113,7 @@ impl Capture {
     }
 
     /// The line of one invocation.
-    fn record(&self, input: &Side, output: &Side, inference_id: Option<&str>, id: &str, now: Timestamp) -> String {
+    fn record(&self, input: &Side, output: &Side, said: Said<'_>, id: &str, now: Timestamp) -> String {
         let mut data = json!({});
         if self.input {
             data["endpointInput"] = self.side(input, "INPUT");
@@ -113,7 +122,10 @@ impl Capture {
             data["endpointOutput"] = self.side(output, "OUTPUT");
         }
         let mut event = json!({"eventId": id, "inferenceTime": now.iso8601(false)});
-        if let Some(inference_id) = inference_id {
+        if let Some(attributes) = said.custom_attributes {
+            event["customAttributes"] = json!([attributes]);
+        }
+        if let Some(inference_id) = said.inference_id {
             event["inferenceId"] = json!(inference_id);
         }
         format!("{}\n", json!({"captureData": data, "eventMetadata": event, "eventVersion": "0"}))
@@ -129,12 +141,12 @@ impl Capture {
         names: (&str, &str),
         input: Side,
         output: Side,
-        inference_id: Option<&str>,
+        said: Said<'_>,
     ) -> Result<()> {
         let place = WRITES.acquire().await.map_err(AwsError::internal)?;
         let now = instance.kernel.now();
         let id = Ids::uuid();
-        let line = self.record(&input, &output, inference_id, &id, now);
+        let line = self.record(&input, &output, said, &id, now);
         let (endpoint, variant) = names;
         let key = format!("{endpoint}/{variant}/{}-{id}.jsonl", now.format("%Y/%m/%d/%H/%M-%S-%3f"));
         let Some(at) = S3Uri::parse(&self.destination).map(|base| base.below(&key)) else { return Ok(()) };
@@ -191,7 +203,13 @@ mod tests {
         let capture = Capture::read(&config(json!({}))).unwrap().unwrap();
         let side = |content_type: &str, data: &'static [u8]| Side { content_type: content_type.to_owned(), data: Bytes::from_static(data) };
         let now = Timestamp::from_secs(1_700_000_000);
-        let line = capture.record(&side("text/csv", b"1,2"), &side("application/json; charset=utf-8", b"{}"), Some("mine"), "id", now);
+        let line = capture.record(
+            &side("text/csv", b"1,2"),
+            &side("application/json; charset=utf-8", b"{}"),
+            Said { inference_id: Some("mine"), custom_attributes: Some("trace=1") },
+            "id",
+            now,
+        );
         assert!(line.ends_with("}\n") && line.matches('\n').count() == 1);
         let record: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(
@@ -199,8 +217,11 @@ mod tests {
             json!({"observedContentType": "text/csv", "mode": "INPUT", "data": "1,2", "encoding": "CSV"})
         );
         assert_eq!(record["captureData"]["endpointOutput"]["encoding"], "JSON");
-        assert_eq!(record["eventMetadata"], json!({"eventId": "id", "inferenceTime": "2023-11-14T22:13:20Z", "inferenceId": "mine"}));
-        let binary = capture.record(&side("text/csv", b"\xff"), &side("x/y", b"z"), None, "id", now);
+        assert_eq!(
+            record["eventMetadata"],
+            json!({"eventId": "id", "inferenceTime": "2023-11-14T22:13:20Z", "customAttributes": ["trace=1"], "inferenceId": "mine"})
+        );
+        let binary = capture.record(&side("text/csv", b"\xff"), &side("x/y", b"z"), Said::default(), "id", now);
         assert_eq!(binary.matches("BASE64").count(), 2);
     }
 

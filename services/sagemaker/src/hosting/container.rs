@@ -21,6 +21,9 @@ use crate::{
 /// Members of a container definition that nothing here honours.
 const REFUSED: [&str; 3] = ["AdditionalModelDataSources", "InferenceSpecificationName", "ContainerMetricsConfig"];
 
+/// Containers of one model ("Inference pipelines" and "Multi-container endpoints" in the SageMaker developer guide).
+const MAX_CONTAINERS: usize = 15;
+
 /// A container that can be started.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Container {
@@ -39,6 +42,15 @@ pub(crate) struct Container {
     /// Whether it reaches nothing but the instance.
     #[serde(default)]
     pub vpc: bool,
+    /// `ContainerHostname`.
+    #[serde(default)]
+    pub hostname: Option<String>,
+    /// The containers beside it, in order: those that its answers pass through, or that are asked by their hostnames.
+    #[serde(default)]
+    pub after: Vec<Container>,
+    /// Whether each is asked by its hostname (`InferenceExecutionConfig` `Direct`) and not one after the other.
+    #[serde(default)]
+    pub direct: bool,
 }
 
 /// Where the data of a model comes from.
@@ -70,6 +82,19 @@ impl Container {
     /// Whether it hosts several models.
     pub fn multi_model(&self) -> bool {
         matches!(self.source, Source::Many(_))
+    }
+
+    /// It and those beside it.
+    pub fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.after)
+    }
+
+    /// Checks that the images of all can serve here.
+    ///
+    /// # Errors
+    /// As [`serving_image`].
+    pub fn check_images(&self, machinery: &Machinery) -> Result<()> {
+        self.all().try_for_each(|one| serving_image(machinery, &one.image, one.multi_model()).map(drop))
     }
 }
 
@@ -120,22 +145,53 @@ pub(crate) fn serving_image(machinery: &Machinery, uri: &str, multi_model: bool)
     Ok(image)
 }
 
-/// Reads a `CreateModel` request: its only container, resolved.
+/// Reads a `CreateModel` request: its container, with those after it.
 ///
 /// # Errors
 /// `ValidationException` for what is missing, contradictory or unsupported; what `DescribeModelPackage` says to the caller.
 pub(super) async fn resolve(cx: &Cx, request: &Value, model: &str) -> Result<Container> {
-    let definition = match (&request["PrimaryContainer"], request["Containers"].as_array().map(Vec::as_slice)) {
-        (Value::Null, None | Some([])) => return Err(validation("A model needs a PrimaryContainer or Containers.")),
-        (primary, None | Some([])) => primary,
-        (Value::Null, Some([only])) => only,
-        (Value::Null, Some(_)) => {
-            return Err(validation(
-                "Inference pipelines of more than one container are not supported by this instance: give one container.",
-            ));
-        }
+    let several = request["Containers"].as_array().map_or(&[][..], Vec::as_slice);
+    let definitions = match (&request["PrimaryContainer"], several) {
+        (Value::Null, []) => return Err(validation("A model needs a PrimaryContainer or Containers.")),
+        (primary, []) => std::slice::from_ref(primary),
+        (Value::Null, several) => several,
         _ => return Err(validation("PrimaryContainer and Containers cannot be given together.")),
     };
+    let mut containers = Vec::new();
+    for definition in definitions {
+        containers.extend(definition_of(cx, request, definition, model).await?);
+    }
+    check_several(&containers, &request["InferenceExecutionConfig"]["Mode"])?;
+    let mut containers = containers.into_iter();
+    let mut first = containers.next().ok_or_else(|| validation("A model needs a container."))?;
+    first.after = containers.collect();
+    first.direct = request["InferenceExecutionConfig"]["Mode"] == json!("Direct");
+    Ok(first)
+}
+
+/// What several containers of a model must keep to.
+fn check_several(containers: &[Container], mode: &Value) -> Result<()> {
+    if containers.len() > MAX_CONTAINERS {
+        return Err(validation(format!("A model has at most {MAX_CONTAINERS} containers, not {}.", containers.len())));
+    }
+    let names: Vec<&str> = containers.iter().filter_map(|container| container.hostname.as_deref()).collect();
+    if (1..names.len()).any(|at| names[..at].contains(&names[at])) {
+        return Err(validation("ContainerHostname must be unique among the containers of a model."));
+    }
+    match mode.as_str() {
+        Some("Direct") if containers.len() < 2 => Err(validation("InferenceExecutionConfig Direct needs at least two containers.")),
+        Some("Direct") if names.len() < containers.len() => {
+            Err(validation("InferenceExecutionConfig Direct needs a ContainerHostname for each container."))
+        }
+        _ if containers.len() > 1 && containers.iter().any(Container::multi_model) => {
+            Err(validation("Containers of Mode MultiModel among several are not supported by this instance: use SingleModel."))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The containers that one definition means: those of its model package, else one.
+async fn definition_of(cx: &Cx, request: &Value, definition: &Value, model: &str) -> Result<Vec<Container>> {
     let role = request["ExecutionRoleArn"].as_str().ok_or_else(|| validation("ExecutionRoleArn is required."))?;
     let role = Arn::parse(role).map_err(|_| validation(format!("Invalid role ARN: {role}")))?;
     refuse(definition, &REFUSED)?;
@@ -147,28 +203,38 @@ pub(super) async fn resolve(cx: &Cx, request: &Value, model: &str) -> Result<Con
     if definition["MultiModelConfig"]["ModelCacheSetting"] == json!("Disabled") {
         return Err(validation("ModelCacheSetting Disabled is not supported by this instance: leave it out."));
     }
-    let packaged = match definition["ModelPackageName"].as_str() {
+    let described = match definition["ModelPackageName"].as_str() {
         Some(_) if given(definition, "Image") || given(definition, "ModelDataUrl") => {
             return Err(validation("ModelPackageName cannot be given together with Image or ModelDataUrl."));
         }
-        Some(name) => Some(package_container(cx, name).await?),
-        None => None,
+        Some(name) => package_containers(cx, name).await?,
+        None => vec![definition.clone()],
     };
-    let described = packaged.as_ref().unwrap_or(definition);
-    let image = described["Image"].as_str().ok_or_else(|| validation("Either Image or ModelPackageName is required in a container."))?;
     let many = definition["Mode"] == json!("MultiModel");
-    serving_image(&*machinery(&cx.kernel)?, image, many)?;
-    let mut env = variables(&described["Environment"]);
-    env.extend(variables(&definition["Environment"]));
-    Ok(Container {
-        model: model.to_owned(),
-        image: image.to_owned(),
-        source: source(described, many)?,
-        env,
-        role,
-        isolated: request["EnableNetworkIsolation"] == json!(true),
-        vpc: crate::vpc::asked(&request["VpcConfig"])?,
-    })
+    let machinery = machinery(&cx.kernel)?;
+    let vpc = crate::vpc::asked(&request["VpcConfig"])?;
+    let mut containers = Vec::new();
+    for described in &described {
+        let image =
+            described["Image"].as_str().ok_or_else(|| validation("Either Image or ModelPackageName is required in a container."))?;
+        serving_image(&machinery, image, many)?;
+        let mut env = variables(&described["Environment"]);
+        env.extend(variables(&definition["Environment"]));
+        let hostname = described["ContainerHostname"].as_str().or(definition["ContainerHostname"].as_str());
+        containers.push(Container {
+            model: model.to_owned(),
+            image: image.to_owned(),
+            source: source(described, many)?,
+            env,
+            role: role.clone(),
+            isolated: request["EnableNetworkIsolation"] == json!(true),
+            vpc,
+            hostname: hostname.map(str::to_owned),
+            after: Vec::new(),
+            direct: false,
+        });
+    }
+    Ok(containers)
 }
 
 fn variables(document: &Value) -> BTreeMap<String, String> {
@@ -176,14 +242,13 @@ fn variables(document: &Value) -> BTreeMap<String, String> {
     pairs.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
 }
 
-/// The only container of a model package, as the caller may see it.
-async fn package_container(cx: &Cx, name: &str) -> Result<Value> {
+/// The containers of a model package, as the caller may see it.
+async fn package_containers(cx: &Cx, name: &str) -> Result<Vec<Value>> {
     let asked = json!({"ModelPackageName": name});
     let caller = cx.caller.forwarded(crate::names::PRINCIPAL);
     let package = cx.kernel.call(&caller, &cx.region, "sagemaker", "DescribeModelPackage", asked).await?.output;
-    match package["InferenceSpecification"]["Containers"].as_array().map(Vec::as_slice) {
-        Some([only]) => Ok(only.clone()),
-        Some([_, _, ..]) => Err(validation("Model packages of more than one container are not supported by this instance.")),
+    match package["InferenceSpecification"]["Containers"].as_array() {
+        Some(containers) if !containers.is_empty() => Ok(containers.clone()),
         _ => Err(validation(format!("Model package {name} has no InferenceSpecification to make a model of."))),
     }
 }
@@ -289,6 +354,42 @@ mod tests {
         ] {
             assert_eq!(of(wrong.clone(), many).unwrap_err().code, "ValidationException", "{wrong}");
         }
+    }
+
+    fn container(hostname: Option<&str>) -> Container {
+        Container {
+            model: "m".into(),
+            image: "i".into(),
+            source: Source::None,
+            env: BTreeMap::new(),
+            role: Arn::parse("arn:aws:iam::123456789012:role/r").unwrap(),
+            isolated: false,
+            vpc: false,
+            hostname: hostname.map(str::to_owned),
+            after: Vec::new(),
+            direct: false,
+        }
+    }
+
+    #[test]
+    fn several_containers_are_bounded_and_told_apart() {
+        let several = |names: &[Option<&str>], mode: Value| {
+            let containers: Vec<Container> = names.iter().map(|name| container(*name)).collect();
+            check_several(&containers, &mode).map_err(|error| error.message)
+        };
+        assert!(several(&[None; MAX_CONTAINERS], Value::Null).is_ok());
+        assert!(several(&[Some("a"), Some("b")], json!("Direct")).is_ok());
+        for (names, mode, why) in [
+            (vec![None; MAX_CONTAINERS + 1], Value::Null, "at most 15"),
+            (vec![Some("a"), Some("a")], json!("Serial"), "unique"),
+            (vec![Some("a")], json!("Direct"), "at least two"),
+            (vec![Some("a"), None], json!("Direct"), "for each container"),
+        ] {
+            let error = several(&names, mode).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+        let pooled = Container { source: Source::Many("s3://bucket/a/".into()), ..container(None) };
+        assert!(check_several(&[pooled, container(None)], &Value::Null).unwrap_err().message.contains("MultiModel"));
     }
 
     #[test]

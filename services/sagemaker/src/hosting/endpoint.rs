@@ -9,16 +9,19 @@ use tenantry_store::{Batch, CommitError, Expect, Row};
 
 use super::{
     config, container,
+    deployment::Deployment,
     model::{paged, text},
     record::{self, Endpoint, Fleet, arn},
+    serving::Serving,
     update,
+    variant::Variant,
 };
 use crate::{
-    error::validation,
+    error::{throttled, validation},
     listing::{self, Filter, Shape},
     names,
     operation::operation,
-    tagging,
+    tagging, usage,
 };
 
 /// The operations of this module.
@@ -51,11 +54,11 @@ async fn create(cx: &Cx, permit: Permit<CreateEndpoint>, input: Value) -> Result
     tagging::checked(&tags)?;
     let name = text(&input, "EndpointName");
     let arn = arn(scope, name);
-    update::check_deployment(&input["DeploymentConfig"])?;
     let next = Fleet::plan(&cx.kernel, scope, text(&input, "EndpointConfigName")).await?;
+    Deployment::read(&input["DeploymentConfig"], &next)?;
     let machinery = container::machinery(&cx.kernel)?;
     for variant in &next.variants {
-        container::serving_image(&machinery, &variant.container.image, variant.container.multi_model())?;
+        variant.container.check_images(&machinery)?;
     }
     let endpoint = Endpoint {
         name: name.to_owned(),
@@ -65,19 +68,31 @@ async fn create(cx: &Cx, permit: Permit<CreateEndpoint>, input: Value) -> Result
         failure: None,
         source_identity: crate::author::source_identity(&cx.caller),
         deployment: Some(input["DeploymentConfig"].clone()).filter(Value::is_object),
+        shift: None,
     };
     let row = Row::new(names::ENDPOINT, scope, record::id(name), cx.now()).name(name).status("Creating").with(&endpoint)?;
-    let mut batch = Batch::new();
-    batch.put(row, Expect::Absent);
-    batch.set_tags(arn.as_str(), tags);
-    batch.enqueue(names::ENDPOINT.as_str(), key_of(scope, &record::id(name)), cx.now());
-    match cx.commit(batch).await {
-        Err(CommitError::Conflict { .. }) => Err(validation(format!("Cannot create already existing endpoint \"{arn}\"."))),
-        done => {
-            done?;
-            Ok(Reply::new(json!({"EndpointArn": arn})))
+    let (before, after) = (usage::Uses::new(), record::uses(&endpoint, "Creating"));
+    let turn = usage::turn(scope, &before, &after).await;
+    for _ in 0..usage::RACES {
+        let mut batch = Batch::new();
+        usage::admit(&cx.kernel, scope, &mut batch, &before, &after).await?;
+        usage::change(&mut batch, scope, &before, &after, cx.now());
+        batch.put(row.clone(), Expect::Absent);
+        batch.set_tags(arn.as_str(), tags.clone());
+        batch.enqueue(names::ENDPOINT.as_str(), key_of(scope, &record::id(name)), cx.now());
+        match cx.commit(batch).await {
+            Err(error) if usage::raced(&error) => {}
+            Err(CommitError::Conflict { .. }) => {
+                return Err(validation(format!("Cannot create already existing endpoint \"{arn}\".")));
+            }
+            done => {
+                done?;
+                drop(turn);
+                return Ok(Reply::new(json!({"EndpointArn": arn})));
+            }
         }
     }
+    Err(throttled())
 }
 
 async fn resolve_named(cx: &Cx, action: &'static str, input: &Value) -> Result<Checks> {
@@ -108,8 +123,21 @@ async fn describe(cx: &Cx, permit: Permit<DescribeEndpoint>, input: Value) -> Re
             output["AsyncInferenceConfig"] = asynchronous.document.clone();
         }
     }
-    if let (Some(_), Some(next)) = (&endpoint.fleet, &endpoint.next) {
-        let variants: Vec<Value> = next.variants.iter().map(|variant| variant.summary(false, next.since)).collect();
+    if let (Some(next), "Creating" | "Updating") = (&endpoint.next, row.status.as_str()) {
+        let (status, since) = match &endpoint.shift {
+            None => ("Creating", next.since),
+            Some(shift) => (if shift.share < 1.0 { "ActivatingTraffic" } else { "Baking" }, shift.since),
+        };
+        let summary = |variant: &Variant| {
+            let mut summary = variant.summary(false, next.since);
+            summary["VariantStatus"] = json!([{"Status": status, "StartTime": since}]);
+            summary
+        };
+        let mut variants: Vec<Value> = next.variants.iter().map(summary).collect();
+        if let Some(waits) = Serving::of(&container::machinery(&cx.kernel)?).waits(permit.scope(), &endpoint, next) {
+            let status = json!([{"Status": "Creating", "StatusMessage": waits.said(), "StartTime": next.since}]);
+            variants.iter_mut().for_each(|variant| variant["VariantStatus"] = status.clone());
+        }
         output["PendingDeploymentSummary"] =
             json!({"EndpointConfigName": next.config, "ProductionVariants": variants, "StartTime": next.since});
     }
@@ -147,7 +175,7 @@ async fn delete(cx: &Cx, permit: Permit<DeleteEndpoint>, input: Value) -> Result
     let row = record::row(&cx.kernel, scope, name).await?;
     let mut endpoint: Endpoint = row.body()?;
     // What is asked for while it goes is refused; what runs is ended by the reconciler.
-    endpoint.next = None;
+    (endpoint.next, endpoint.shift) = (None, None);
     let mut batch = Batch::new();
     record::change(&mut batch, row, &endpoint, "Deleting", cx.now())?;
     match cx.commit(batch).await {

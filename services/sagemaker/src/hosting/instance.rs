@@ -4,12 +4,15 @@
 //! 200, and starts the container anew when it ends, a bounded number of times. Whoever sends requests sees
 //! only whether the instance is ready. Told to stop, it first lets the requests that run be answered.
 //!
+//! A model of several containers has an instance with companions: one sandbox each, which share what the instance may
+//! use. They are ready, and end, together; requests are counted at the first.
+//!
 //! Nothing of it is stored: after a restart of the server the reconciler makes it again from the row.
 
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -58,6 +61,8 @@ const DRAIN: Duration = Duration::from_secs(65);
 const GRACE: Duration = Duration::from_secs(10);
 /// The end of a container is seen within this after its connections broke.
 const LOOK: Duration = Duration::from_secs(1);
+/// A thousandth of a processor is the unit; one container of several has at least this.
+const MIN_CPU_MILLIS: u64 = 100;
 /// Refused destinations that a log tells of.
 const MAX_REFUSALS: usize = 100;
 
@@ -67,6 +72,7 @@ const MODEL_DIR: &str = "/opt/ml/model";
 pub(super) const MODELS_DIR: &str = "/opt/ml/models";
 
 /// What an instance is to be.
+#[derive(Clone)]
 pub(crate) struct Plan {
     /// Twenty hexadecimal digits, unique over all accounts: names of sandbox and directory.
     pub id: String,
@@ -98,6 +104,37 @@ pub(crate) struct Plan {
     pub unhealthy: String,
 }
 
+impl Plan {
+    /// A plan for each of its containers, which have equal shares of the instance.
+    fn apart(self) -> Vec<Self> {
+        let all: Vec<Container> = self.container.all().cloned().collect();
+        let count = all.len() as u64;
+        if count == 1 {
+            return vec![self];
+        }
+        let of = |at: usize, container: Container| {
+            let name = container.hostname.clone().unwrap_or_else(|| format!("container-{}", at + 1));
+            Self {
+                id: if at == 0 { self.id.clone() } else { plumbing::digest("sagemaker.container", &format!("{}/{at}", self.id)) },
+                limits: Limits {
+                    memory_bytes: self.limits.memory_bytes / count,
+                    cpu_millis: (self.limits.cpu_millis / count).max(MIN_CPU_MILLIS),
+                    tmp_bytes: self.limits.tmp_bytes / count,
+                    ..self.limits.clone()
+                },
+                log: logs::Destination {
+                    streams: self.log.streams.iter().map(|stream| format!("{stream}/{name}")).collect(),
+                    ..self.log.clone()
+                },
+                unhealthy: self.unhealthy.replace("primary container", &format!("{name} container")),
+                container: Container { after: Vec::new(), ..container },
+                ..self.clone()
+            }
+        };
+        all.into_iter().enumerate().map(|(at, container)| of(at, container)).collect()
+    }
+}
+
 /// How an instance is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum State {
@@ -111,6 +148,20 @@ pub(crate) enum State {
     Gone,
 }
 
+impl State {
+    /// Of several containers, the first of which outlives the others.
+    fn together(states: &[Self]) -> Self {
+        match states {
+            [Self::Gone, ..] => Self::Gone,
+            _ => match states.iter().find(|state| matches!(state, Self::Failed(_))) {
+                Some(failed) => failed.clone(),
+                None if states.iter().all(|state| *state == Self::Ready) => Self::Ready,
+                None => Self::Starting,
+            },
+        }
+    }
+}
+
 /// An instance, shared by its keeper and those who send requests.
 pub(crate) struct Instance {
     pub plan: Plan,
@@ -118,7 +169,12 @@ pub(crate) struct Instance {
     /// The models of a multi-model container.
     pub models: Option<Models>,
     pub kernel: Kernel,
+    /// Its other containers, in order.
+    companions: Vec<Arc<Instance>>,
     machinery: Arc<Machinery>,
+    /// How it is without its companions.
+    own: watch::Sender<State>,
+    /// How all of it is.
     state: watch::Sender<State>,
     stop: watch::Sender<bool>,
     in_flight: AtomicUsize,
@@ -142,23 +198,72 @@ impl Drop for InFlight {
 impl Instance {
     /// Starts keeping an instance. `changed` is called after each change of its state.
     pub fn start(kernel: &Kernel, machinery: &Arc<Machinery>, plan: Plan, changed: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        let mut plans = plan.apart();
+        let beside = plans.split_off(1);
+        match plans.pop() {
+            Some(plan) => Self::begin(kernel, machinery, plan, beside, Arc::new(changed)),
+            None => unreachable!("a plan has at least its own container"),
+        }
+    }
+
+    fn begin(
+        kernel: &Kernel,
+        machinery: &Arc<Machinery>,
+        plan: Plan,
+        beside: Vec<Plan>,
+        changed: Arc<dyn Fn() + Send + Sync>,
+    ) -> Arc<Self> {
         let dir = machinery.work.join(&plan.id);
         let models = plan.container.multi_model().then(|| Models::new(dir.join("models"), &plan));
-        let instance = Arc::new(Self {
-            connections: Arc::new(Connections::new(Arc::clone(&machinery.engine), plan.at_a_time)),
-            models,
-            kernel: kernel.clone(),
-            machinery: Arc::clone(machinery),
-            state: watch::Sender::new(State::Starting),
-            stop: watch::Sender::new(false),
-            in_flight: AtomicUsize::new(0),
-            idle: tokio::sync::Notify::new(),
-            workload: std::sync::Mutex::default(),
-            plan,
+        let instance = Arc::new_cyclic(|this: &Weak<Self>| {
+            let companion = |plan: Plan| {
+                let (this, changed) = (this.clone(), Arc::clone(&changed));
+                let told = move || {
+                    if let Some(this) = this.upgrade() {
+                        this.settle();
+                        changed();
+                    }
+                };
+                Self::begin(kernel, machinery, plan, Vec::new(), Arc::new(told))
+            };
+            Self {
+                connections: Arc::new(Connections::new(Arc::clone(&machinery.engine), plan.at_a_time)),
+                models,
+                kernel: kernel.clone(),
+                companions: beside.into_iter().map(companion).collect(),
+                machinery: Arc::clone(machinery),
+                own: watch::Sender::new(State::Starting),
+                state: watch::Sender::new(State::Starting),
+                stop: watch::Sender::new(false),
+                in_flight: AtomicUsize::new(0),
+                idle: tokio::sync::Notify::new(),
+                workload: std::sync::Mutex::default(),
+                plan,
+            }
         });
+        // A companion may have changed before there was anybody to tell.
+        instance.settle();
         let kept = Arc::clone(&instance);
-        tokio::spawn(async move { kept.keep(dir, &changed).await });
+        tokio::spawn(async move { kept.keep(dir, &*changed).await });
         instance
+    }
+
+    /// Its containers, in the order in which a request passes them.
+    pub fn containers(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
+        std::iter::once(self).chain(&self.companions)
+    }
+
+    /// Whether its containers are asked by their hostnames.
+    pub fn direct(&self) -> bool {
+        self.plan.container.direct && !self.companions.is_empty()
+    }
+
+    /// Says how it is with its companions.
+    fn settle(&self) {
+        self.state.send_modify(|state| {
+            let each = std::iter::once(&self.own).chain(self.companions.iter().map(|companion| &companion.state));
+            *state = State::together(&each.map(|state| state.borrow().clone()).collect::<Vec<_>>());
+        });
     }
 
     /// How it is now.
@@ -209,7 +314,8 @@ impl Instance {
 
     async fn keep(self: Arc<Self>, dir: PathBuf, changed: &(dyn Fn() + Send + Sync)) {
         let become_ = |state: State| {
-            self.state.send_replace(state);
+            self.own.send_replace(state);
+            self.settle();
             changed();
         };
         let mut stop = self.stop.subscribe();
@@ -227,6 +333,12 @@ impl Instance {
             become_(State::Failed(reason));
             // Known as failed until it is told to go.
             drop(stop.wait_for(|stop| *stop).await);
+        }
+        for companion in &self.companions {
+            companion.stop();
+        }
+        for companion in &self.companions {
+            drop(companion.watch().wait_for(|state| *state == State::Gone).await);
         }
         become_(State::Gone);
     }

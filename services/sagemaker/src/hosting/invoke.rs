@@ -13,7 +13,7 @@ use tenantry_kernel::{Access, Check, Checks, Cx, Operation, Permit, Reply, colle
 use tokio::time::Instant;
 
 use super::{
-    capture::Side,
+    capture::{Said, Side},
     connection::{Answer, Unanswered},
     multi, record,
     route::{self, Route, invalid},
@@ -40,7 +40,7 @@ pub(crate) struct Invocation {
     pub target_model: Option<String>,
     pub target_variant: Option<String>,
     pub inference_id: Option<String>,
-    target_container_hostname: Option<String>,
+    pub target_container_hostname: Option<String>,
     enable_explanations: Option<String>,
     inference_component_name: Option<String>,
     session_id: Option<String>,
@@ -54,7 +54,6 @@ impl Invocation {
     /// `ValidationError`.
     pub fn check(&self) -> Result<()> {
         let refused = [
-            ("TargetContainerHostname", &self.target_container_hostname),
             ("EnableExplanations", &self.enable_explanations),
             ("InferenceComponentName", &self.inference_component_name),
             ("SessionId", &self.session_id),
@@ -66,15 +65,16 @@ impl Invocation {
         }
     }
 
-    fn request(&self, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>> {
+    /// The request to one container. `kind` is what its body is; the client's `Accept` is for the last container's answer.
+    fn request(&self, path: &str, body: Bytes, kind: Option<&String>, last: bool) -> Result<Request<Full<Bytes>>> {
         let mut request = Request::post(path).header("host", "container");
         let headers = [
-            ("content-type", &self.content_type),
-            ("accept", &self.accept),
-            ("x-amzn-sagemaker-custom-attributes", &self.custom_attributes),
-            ("x-amzn-sagemaker-target-model", &self.target_model),
-            ("x-amzn-sagemaker-target-variant", &self.target_variant),
-            ("x-amzn-sagemaker-inference-id", &self.inference_id),
+            ("content-type", kind),
+            ("accept", self.accept.as_ref().filter(|_| last)),
+            ("x-amzn-sagemaker-custom-attributes", self.custom_attributes.as_ref()),
+            ("x-amzn-sagemaker-target-model", self.target_model.as_ref()),
+            ("x-amzn-sagemaker-target-variant", self.target_variant.as_ref()),
+            ("x-amzn-sagemaker-inference-id", self.inference_id.as_ref()),
         ];
         for (name, value) in headers {
             if let Some(value) = value {
@@ -123,15 +123,14 @@ pub(crate) async fn send(
             }
         };
         let path = loaded.as_ref().map_or_else(|| "/invocations".to_owned(), |model| format!("/models/{}/invoke", model.name()));
-        let request = invocation.request(&path, body.clone())?;
         let deadline = Instant::now() + timeout;
         tries += 1;
-        match route.instance.connections.send(&route.instance.workload(), request, deadline).await {
-            Ok(answer) if (200..300).contains(&answer.status) => return Ok((route, answer)),
-            Ok(answer) => return Err(model_error(scope, name, answer).await),
+        match pass(&route, invocation, &path, body, deadline).await? {
+            Passed::Answered(answer) => return Ok((route, answer)),
+            Passed::Refused(from, answer) => return Err(refused(scope, name, &from, answer).await),
             // It did not reach the container: another instance, or the same started anew, may take it.
-            Err(Unanswered::Unreachable(_)) if tries < TRIES => tokio::time::sleep(Duration::from_millis(200)).await,
-            Err(error) => {
+            Passed::Stopped(0, Unanswered::Unreachable(_)) if tries < TRIES => tokio::time::sleep(Duration::from_millis(200)).await,
+            Passed::Stopped(_, error) => {
                 if matches!(error, Unanswered::Broken(_)) {
                     route.instance.look().await;
                 }
@@ -141,23 +140,82 @@ pub(crate) async fn send(
     }
 }
 
+/// How a request came through the containers of an instance.
+enum Passed {
+    /// The last one's answer.
+    Answered(Answer),
+    /// A container's answer that is no success, and which container it was.
+    Refused(String, Answer),
+    /// At which container no answer came.
+    Stopped(usize, Unanswered),
+}
+
+/// Sends a request to the container that it names, or through all of them: each takes the answer of the one before.
+async fn pass(route: &Route, invocation: &Invocation, path: &str, body: &Bytes, deadline: Instant) -> Result<Passed> {
+    let instance = &route.instance;
+    let several = instance.containers().nth(1).is_some();
+    let containers: Vec<&std::sync::Arc<super::instance::Instance>> = match (&invocation.target_container_hostname, instance.direct()) {
+        (Some(target), true) => {
+            let found = instance.containers().find(|one| one.plan.container.hostname.as_ref() == Some(target));
+            vec![found.ok_or_else(|| invalid(format!("Endpoint {} has no container with hostname {target}.", route.endpoint)))?]
+        }
+        (None, true) => {
+            return Err(invalid(format!("Endpoint {} invokes containers directly: TargetContainerHostname is required.", route.endpoint)));
+        }
+        (Some(_), false) => {
+            return Err(invalid(format!(
+                "Endpoint {} does not invoke containers directly: leave TargetContainerHostname out.",
+                route.endpoint
+            )));
+        }
+        (None, false) => instance.containers().collect(),
+    };
+    let (mut body, mut kind) = (body.clone(), invocation.content_type.clone());
+    let last = containers.len() - 1;
+    for (at, container) in containers.iter().enumerate() {
+        let request = invocation.request(path, body.clone(), kind.as_ref(), at == last)?;
+        let answer = match container.connections.send(&container.workload(), request, deadline).await {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Passed::Stopped(at, error)),
+        };
+        if !(200..300).contains(&answer.status) {
+            let name = container.plan.container.hostname.clone().filter(|_| several);
+            let name = name.unwrap_or_else(|| if several { format!("container-{}", at + 1) } else { "primary".to_owned() });
+            return Ok(Passed::Refused(name, answer));
+        }
+        if at == last {
+            return Ok(Passed::Answered(answer));
+        }
+        kind = answer.header("content-type");
+        body = match answer.read(MAX_PAYLOAD).await {
+            Ok(body) => body,
+            Err(error) => return Ok(Passed::Stopped(at, error)),
+        };
+    }
+    Err(AwsError::internal("an instance without containers"))
+}
+
 /// `ModelError` for a container's answer that is no success.
 pub(crate) async fn model_error(scope: &Scope, endpoint: &str, answer: Answer) -> AwsError {
+    refused(scope, endpoint, "primary", answer).await
+}
+
+async fn refused(scope: &Scope, endpoint: &str, from: &str, answer: Answer) -> AwsError {
     let status = answer.status;
     let message = String::from_utf8_lossy(&answer.beginning(MAX_ERROR).await).into_owned();
-    failed(scope, endpoint, status, &message)
+    failed(scope, endpoint, from, status, &message)
 }
 
 /// `ModelError` for a container that gave no answer.
 pub(crate) fn unanswered(scope: &Scope, endpoint: &str, error: &Unanswered) -> AwsError {
-    failed(scope, endpoint, 0, &error.to_string())
+    failed(scope, endpoint, "primary", 0, &error.to_string())
 }
 
-fn failed(scope: &Scope, endpoint: &str, status: u16, message: &str) -> AwsError {
+fn failed(scope: &Scope, endpoint: &str, from: &str, status: u16, message: &str) -> AwsError {
     let kind = if (400..500).contains(&status) { "client" } else { "server" };
     let (region, account, group) = (&scope.region, &scope.account, serving::log_group(endpoint));
     let text = format!(
-        "Received {kind} error ({status}) from primary with message \"{message}\". See https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#logEventViewer:group={group} in account {account} for more information."
+        "Received {kind} error ({status}) from {from} with message \"{message}\". See https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#logEventViewer:group={group} in account {account} for more information."
     );
     AwsError::new(424, "ModelError", text)
         .with("OriginalStatusCode", status.to_string())
@@ -214,7 +272,8 @@ impl Operation for InvokeEndpoint {
             data: data.clone(),
         };
         let (asked, told) = (side(input.content_type.as_deref(), &body), side(output["ContentType"].as_str(), &answered));
-        capture.write(&route.instance, (&route.endpoint, &route.variant), asked, told, input.inference_id.as_deref()).await?;
+        let said = Said { inference_id: input.inference_id.as_deref(), custom_attributes: input.custom_attributes.as_deref() };
+        capture.write(&route.instance, (&route.endpoint, &route.variant), asked, told, said).await?;
         Ok(Reply::streaming(output, full(answered)))
     }
 }
@@ -226,13 +285,13 @@ mod tests {
     #[test]
     fn model_errors_have_aws_words() {
         let scope = Scope::new("123456789012", "us-east-1");
-        let error = failed(&scope, "e", 400, "bad row");
+        let error = failed(&scope, "e", "primary", 400, "bad row");
         assert_eq!((error.status, &*error.code), (424, "ModelError"));
         assert_eq!(
             error.message,
             "Received client error (400) from primary with message \"bad row\". See https://us-east-1.console.aws.amazon.com/cloudwatch/home?region=us-east-1#logEventViewer:group=/aws/sagemaker/Endpoints/e in account 123456789012 for more information."
         );
-        assert!(failed(&scope, "e", 500, "").message.starts_with("Received server error (500) from primary"));
+        assert!(failed(&scope, "e", "primary", 500, "").message.starts_with("Received server error (500) from primary"));
         assert!(unanswered(&scope, "e", &Unanswered::Late).message.contains("(0) from primary with message \"Your invocation timed out"));
     }
 
@@ -240,9 +299,9 @@ mod tests {
     fn what_cannot_be_honoured_is_refused() {
         let read = |value: Value| serde_json::from_value::<Invocation>(value).unwrap();
         assert!(read(json!({"EndpointName": "e", "TargetModel": "m", "CustomAttributes": ""})).check().is_ok());
-        for name in ["TargetContainerHostname", "EnableExplanations", "InferenceComponentName", "SessionId"] {
+        for name in ["EnableExplanations", "InferenceComponentName", "SessionId"] {
             assert_eq!(read(json!({"EndpointName": "e", name: "x"})).check().unwrap_err().code, "ValidationError", "{name}");
         }
-        assert!(read(json!({"CustomAttributes": "a\nb"})).request("/invocations", Bytes::new()).is_err());
+        assert!(read(json!({"CustomAttributes": "a\nb"})).request("/invocations", Bytes::new(), None, true).is_err());
     }
 }

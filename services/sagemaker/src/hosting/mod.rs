@@ -1,7 +1,7 @@
 //! Hosting: models, endpoints that serve them, batch transform, and the runtime API that invokes endpoints.
 //!
 //! In reading order: `container` (what a model comes to), `model`, `variant`, `config`, `record` (an endpoint's
-//! row), `endpoint`, `update`, `serving` (what runs), `instance` (one sandbox that serves), `artifact`,
+//! row), `endpoint`, `update`, `deployment`, `serving` (what runs), `instance` (one sandbox that serves), `artifact`,
 //! `connection`, `multi` (models of a multi-model container), `reconcile`, `route`, `invoke`, `respond`,
 //! `asynchronous`, `capture`, `transform`.
 
@@ -11,6 +11,7 @@ mod capture;
 mod config;
 mod connection;
 mod container;
+mod deployment;
 mod endpoint;
 mod instance;
 mod invoke;

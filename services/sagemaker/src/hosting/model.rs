@@ -117,11 +117,10 @@ async fn create(cx: &Cx, permit: Permit<CreateModel>, mut input: Value) -> Resul
     tagging::checked(&tags)?;
     let name = text(&input, "ModelName").to_owned();
     let arn = arn(scope, &name);
-    if input["InferenceExecutionConfig"]["Mode"] == json!("Direct") {
-        return Err(validation("InferenceExecutionConfig Direct needs several containers, which this instance does not support."));
-    }
     let container = container::resolve(cx, &input, &name).await?;
-    container::check_access(cx, &container, &arn).await?;
+    for one in container.all() {
+        container::check_access(cx, one, &arn).await?;
+    }
     if let Some(members) = input.as_object_mut() {
         members.remove("Tags");
     }

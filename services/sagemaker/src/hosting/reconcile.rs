@@ -11,15 +11,22 @@ use tenantry_kernel::{Kernel, Next, Reconciler, StepFuture, reconcile::parse_key
 use tenantry_store::{Batch, CommitError, Expect, Row};
 
 use super::{
-    record::Endpoint,
+    deployment::{Deployment, Move},
+    record::{self, Endpoint, Fleet},
     serving::{Readiness, Serving, unknown_size},
 };
-use crate::{Machinery, names};
+use crate::{Machinery, names, usage};
 
 /// Between looks while something is under way. Instances report changes at once; this is for what they cannot.
 const UNDER_WAY: Duration = Duration::from_secs(5);
 /// Between looks at an endpoint that serves: after a restart of the server it is down at most this long.
 const SETTLED: Duration = Duration::from_secs(10);
+
+/// Instances for which there is no room for so long fail the endpoint, or its update.
+pub(super) const INSUFFICIENT_AFTER: Duration = Duration::from_secs(1800);
+/// What is then said, in AWS's words.
+pub(super) const INSUFFICIENT: &str = "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error. Please retry using a \
+                            different ML instance type or after some time.";
 
 /// The reconciler of endpoints.
 pub(super) struct Endpoints(Arc<Serving>);
@@ -77,15 +84,23 @@ impl Endpoints {
         }
     }
 
-    /// The next fleet takes over once all of it is ready.
+    /// The next fleet takes over once all of it is ready, after the steps of its deployment. If it fails before that,
+    /// the old one answers everything again.
     async fn roll_out(&self, kernel: &Kernel, scope: &Scope, row: Row, mut endpoint: Endpoint) -> Result<Next> {
         let Some(next) = endpoint.next.clone() else { return Ok(Next::After(UNDER_WAY)) };
+        let now = kernel.now();
+        let policy = endpoint.deployment.as_ref().filter(|_| endpoint.fleet.is_some());
+        let deployment = policy.map(|policy| Deployment::read(policy, &next)).transpose()?.unwrap_or_default();
         let reason = match next.variants.iter().find(|variant| variant.size.limits(self.0.machinery()).is_none()) {
             Some(variant) => Some(unknown_size(variant).message),
-            None => self.0.any_failure(scope, &endpoint, &next),
+            None => self
+                .0
+                .any_failure(scope, &endpoint, &next)
+                .or_else(|| self.no_capacity(kernel, &row, scope, &endpoint, &next))
+                .or_else(|| deployment.is_late(next.since, now)),
         };
         if let Some(reason) = reason {
-            endpoint.next = None;
+            (endpoint.next, endpoint.shift) = (None, None);
             endpoint.failure = Some(clip(reason));
             let status = if endpoint.fleet.is_some() { "RollingBack" } else { "Failed" };
             if endpoint.fleet.is_none() {
@@ -94,18 +109,36 @@ impl Endpoints {
             }
             return commit(kernel, row, &endpoint, status).await;
         }
-        if !matches!(self.0.readiness(scope, &endpoint, &next), Readiness::Ready) {
+        if endpoint.shift.is_none() && !matches!(self.0.readiness(scope, &endpoint, &next), Readiness::Ready) {
             return Ok(Next::After(UNDER_WAY));
         }
-        endpoint.fleet = Some(next);
-        endpoint.next = None;
-        commit(kernel, row, &endpoint, "InService").await
+        match deployment.next(endpoint.shift.as_ref(), now) {
+            Move::Wait(due) => {
+                let left = u64::try_from(due.millis() - now.millis()).unwrap_or(0);
+                Ok(Next::After(UNDER_WAY.min(Duration::from_millis(left))))
+            }
+            Move::Step(shift) => {
+                endpoint.shift = Some(shift);
+                commit(kernel, row, &endpoint, "Updating").await
+            }
+            Move::TakeOver => {
+                (endpoint.fleet, endpoint.next, endpoint.shift) = (Some(next), None, None);
+                commit(kernel, row, &endpoint, "InService").await
+            }
+        }
+    }
+
+    /// Why a fleet is given up that has waited for room for too long.
+    fn no_capacity(&self, kernel: &Kernel, row: &Row, scope: &Scope, endpoint: &Endpoint, fleet: &Fleet) -> Option<String> {
+        let waited = kernel.now().millis().saturating_sub(row.updated.millis());
+        let late = waited >= i64::try_from(INSUFFICIENT_AFTER.as_millis()).unwrap_or(i64::MAX);
+        (late && self.0.waits(scope, endpoint, fleet).is_some()).then(|| INSUFFICIENT.to_owned())
     }
 
     /// Weights change at once, counts when the new instances are ready.
     async fn resize(&self, kernel: &Kernel, scope: &Scope, row: Row, mut endpoint: Endpoint) -> Result<Next> {
         let Some(fleet) = endpoint.fleet.clone() else { return commit(kernel, row, &endpoint, "InService").await };
-        let failure = self.0.any_failure(scope, &endpoint, &fleet);
+        let failure = self.0.any_failure(scope, &endpoint, &fleet).or_else(|| self.no_capacity(kernel, &row, scope, &endpoint, &fleet));
         if failure.is_none() && !matches!(self.0.readiness(scope, &endpoint, &fleet), Readiness::Ready) {
             return Ok(Next::After(UNDER_WAY));
         }
@@ -128,9 +161,10 @@ fn clip(reason: String) -> String {
 }
 
 async fn commit(kernel: &Kernel, mut row: Row, endpoint: &Endpoint, status: &str) -> Result<Next> {
+    let mut batch = Batch::new();
+    usage::change(&mut batch, &row.scope, &record::used(&row)?, &record::uses(endpoint, status), kernel.now());
     row.set_body(endpoint)?;
     row.status = status.to_owned();
-    let mut batch = Batch::new();
     batch.update(row.at(kernel.now()));
     kernel.store().commit(batch).await?;
     // The next step stops what is not wanted any more.
@@ -139,6 +173,7 @@ async fn commit(kernel: &Kernel, mut row: Row, endpoint: &Endpoint, status: &str
 
 async fn delete(kernel: &Kernel, row: Row, endpoint: &Endpoint) -> Result<Next> {
     let mut batch = Batch::new();
+    usage::change(&mut batch, &row.scope, &record::used(&row)?, &usage::Uses::new(), kernel.now());
     batch.delete(names::ENDPOINT, &row.scope, &row.id, Expect::Version(row.version));
     batch.set_tags(endpoint.arn.as_str(), Vec::new());
     match kernel.store().commit(batch).await {

@@ -84,6 +84,10 @@ pub(crate) async fn find(kernel: &Kernel, scope: &Scope, name: &str, target: Opt
     loop {
         changes.mark_unchanged();
         let (endpoint, fleet) = serving_fleet(kernel, scope, name).await?;
+        let fleet = match &endpoint.shift {
+            Some(_) => endpoint.answering(chance(), target).cloned().unwrap_or(fleet),
+            None => fleet,
+        };
         let variant = match target {
             None => by_weight(&fleet.variants, chance()),
             Some(target) => fleet.variants.iter().find(|variant| variant.name == target),
@@ -126,6 +130,9 @@ mod tests {
             role,
             isolated: false,
             vpc: false,
+            hostname: None,
+            after: Vec::new(),
+            direct: false,
         };
         Variant {
             name: name.into(),
@@ -149,5 +156,33 @@ mod tests {
         let none = [variant("a", 0.0), variant("b", 0.0)];
         assert_eq!(by_weight(&none, 0.5).unwrap().name, "a");
         assert!((0..100).map(|_| chance()).all(|chance| (0.0..1.0).contains(&chance)));
+    }
+
+    /// A number in 0..1 after the other, the same for the same seed.
+    fn numbers(mut seed: u64) -> impl FnMut() -> f64 {
+        move || {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            (seed >> 11) as f64 / (1_u64 << 53) as f64
+        }
+    }
+
+    #[test]
+    fn many_requests_are_shared_by_weight() {
+        const REQUESTS: u32 = 100_000;
+        for (seed, weights) in [(1, [1.0, 1.0, 2.0]), (7, [0.1, 0.0, 0.9]), (42, [3.0, 5.0, 0.5])] {
+            let variants = [variant("a", weights[0]), variant("b", weights[1]), variant("c", weights[2])];
+            let (mut number, mut seen) = (numbers(seed), std::collections::BTreeMap::new());
+            for _ in 0..REQUESTS {
+                *seen.entry(by_weight(&variants, number()).unwrap().name.clone()).or_insert(0_u32) += 1;
+            }
+            let sum: f64 = weights.iter().sum();
+            for (name, weight) in ["a", "b", "c"].iter().zip(weights) {
+                let (wanted, got) = (weight / sum, f64::from(*seen.get(*name).unwrap_or(&0)) / f64::from(REQUESTS));
+                // Five standard deviations of a binomial share.
+                assert!((wanted - got).abs() <= 5.0 * (wanted * (1.0 - wanted) / f64::from(REQUESTS)).sqrt(), "{name}: {got} of {wanted}");
+            }
+        }
     }
 }

@@ -9,7 +9,8 @@ use std::{
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use tenantry_core::Scope;
+use tenantry_compute::{Class, Limits, Place};
+use tenantry_core::{Scope, Timestamp};
 use tenantry_kernel::{Ids, Kernel, reconcile::key_of};
 use tenantry_store::Batch;
 use tokio::sync::watch;
@@ -21,13 +22,21 @@ use super::{
 };
 use crate::{
     Machinery, error,
-    jobs::{container::digest, logs::Destination},
+    jobs::{
+        admission::{self, Admission, Wait, Wish},
+        container::digest,
+        logs::Destination,
+    },
     names,
 };
 
 /// An instance of an endpoint: fleet, variant, index.
 type Slot = (String, String, u64);
 type Instances = BTreeMap<Slot, Arc<Instance>>;
+/// Instances that wait for room: their ids, and how long the line is.
+type Line = BTreeMap<Slot, (String, Wait)>;
+/// Whose items are woken when there is room.
+const QUEUE: &str = names::ENDPOINT.as_str();
 
 /// The instances of all endpoints of one server.
 pub(crate) struct Serving {
@@ -36,6 +45,9 @@ pub(crate) struct Serving {
     endpoints: Mutex<HashMap<String, Instances>>,
     /// Those that are told to stop and are not gone yet.
     going: Mutex<HashMap<String, Vec<Arc<Instance>>>>,
+    /// Those for which there is no room yet, by the ids that they will have. Locked behind the others.
+    waiting: Mutex<HashMap<String, Line>>,
+    admission: Arc<Admission>,
     changed: watch::Sender<u64>,
 }
 
@@ -68,7 +80,14 @@ impl Serving {
         }
         let machinery = Arc::clone(machinery);
         let work = machinery.work.clone();
-        let made = Arc::new(Self { machinery, endpoints: Mutex::default(), going: Mutex::default(), changed: watch::Sender::new(0) });
+        let made = Arc::new(Self {
+            admission: Admission::of(&machinery),
+            machinery,
+            endpoints: Mutex::default(),
+            going: Mutex::default(),
+            waiting: Mutex::default(),
+            changed: watch::Sender::new(0),
+        });
         servers.retain(|_, serving| serving.strong_count() > 0);
         servers.insert(work, Arc::downgrade(&made));
         made
@@ -92,7 +111,9 @@ impl Serving {
             for variant in &fleet.variants {
                 // Instances beyond the desired stop once the row says that it has them no more.
                 for index in 0..variant.desired.max(variant.current) {
-                    wanted.insert((fleet.id.clone(), variant.name.clone(), index), variant);
+                    // Those that serve, or served until the server went down, are not to wait behind what is new.
+                    let first = index < variant.current && endpoint.fleet.as_ref().is_some_and(|serving| serving.id == fleet.id);
+                    wanted.insert((fleet.id.clone(), variant.name.clone(), index), (variant, fleet.since, first));
                 }
             }
         }
@@ -100,15 +121,39 @@ impl Serving {
         let here = endpoints.entry(key.clone()).or_default();
         let unwanted: Vec<Slot> = here.keys().filter(|slot| !wanted.contains_key(*slot)).cloned().collect();
         self.release(&key, here, &unwanted);
-        for (slot, variant) in wanted {
+        self.give_up(&key, |slot| !wanted.contains_key(slot));
+        for (slot, (variant, since, first)) in wanted {
             if !here.contains_key(&slot) {
-                let instance = self.begin(kernel, scope, endpoint, &slot, variant);
+                let instance = self.begin(kernel, scope, endpoint, &slot, variant, (since, first));
                 here.extend(instance.map(|instance| (slot, instance)));
             }
         }
         if here.is_empty() {
             endpoints.remove(&key);
         }
+    }
+
+    /// Ends the waiting of slots.
+    fn give_up(&self, key: &str, which: impl Fn(&Slot) -> bool) {
+        let mut waiting = lock(&self.waiting);
+        let Some(here) = waiting.get_mut(key) else { return };
+        here.retain(|slot, (id, _)| {
+            let over = which(slot);
+            if over {
+                self.admission.leave(&admission::key_in(QUEUE, id));
+            }
+            !over
+        });
+        if here.is_empty() {
+            waiting.remove(key);
+        }
+    }
+
+    /// Whether instances of a fleet wait for room; why.
+    pub fn waits(&self, scope: &Scope, endpoint: &Endpoint, fleet: &Fleet) -> Option<Wait> {
+        let waiting = lock(&self.waiting);
+        let here = waiting.get(&key_of(scope, &endpoint.name.to_lowercase()))?;
+        here.iter().find(|((id, ..), _)| *id == fleet.id).map(|(_, (_, wait))| *wait)
     }
 
     /// Tells instances to stop.
@@ -142,10 +187,11 @@ impl Serving {
         endpoint: &Endpoint,
         slot: &Slot,
         variant: &Variant,
+        turn: (Timestamp, bool),
     ) -> Option<Arc<Instance>> {
-        let limits = variant.size.limits(&self.machinery)?;
-        // Never that of an instance which had the same place and is still answering its last requests.
-        let id = digest("sagemaker.endpoint-instance", &format!("{}/{slot:?}/{}", endpoint.arn, Ids::token(16)));
+        let disk_bytes = Some(variant.volume_gib.saturating_mul(1 << 30));
+        let limits = Limits { disk_bytes, ..variant.size.limits(&self.machinery)? };
+        let (id, place) = self.admit(kernel, scope, endpoint, slot, &limits, turn)?;
         let plan = Plan {
             scope: scope.clone(),
             source: endpoint.arn.clone(),
@@ -174,12 +220,52 @@ impl Serving {
         };
         let (kernel_, serving, key) = (kernel.clone(), Arc::downgrade(self), key_of(scope, &endpoint.name.to_lowercase()));
         let changed = move || {
+            // The keeper lets go of this when nothing of the instance is left, and its place is free.
+            let _held = &place;
             if let Some(serving) = serving.upgrade() {
                 serving.changed.send_modify(|count| *count = count.wrapping_add(1));
             }
             look_again(&kernel_, &key);
         };
         Some(Instance::start(kernel, &self.machinery, plan, changed))
+    }
+
+    /// The id of an instance for which there is room, and its place; `None` while there is none.
+    fn admit(
+        &self,
+        kernel: &Kernel,
+        scope: &Scope,
+        endpoint: &Endpoint,
+        slot: &Slot,
+        limits: &Limits,
+        (since, first): (Timestamp, bool),
+    ) -> Option<(String, Place)> {
+        let endpoint_key = key_of(scope, &endpoint.name.to_lowercase());
+        let mut waiting = lock(&self.waiting);
+        let here = waiting.entry(endpoint_key.clone()).or_default();
+        // Never that of an instance which had the same place and is still answering its last requests.
+        let made = || digest("sagemaker.endpoint-instance", &format!("{}/{slot:?}/{}", endpoint.arn, Ids::token(16)));
+        let id = here.get(slot).map_or_else(made, |(id, _)| id.clone());
+        let key = admission::key_in(QUEUE, &id);
+        let wish = Wish {
+            key: key.clone(),
+            account: &scope.account,
+            since,
+            limits,
+            count: 1,
+            class: Class::Standing,
+            first,
+            item: (QUEUE, endpoint_key.clone()),
+        };
+        let asked = self.admission.ask(kernel, wish);
+        match asked {
+            Ok(()) => drop(here.remove(slot)),
+            Err((why, _)) => drop(here.insert(slot.clone(), (id.clone(), why))),
+        }
+        if here.is_empty() {
+            waiting.remove(&endpoint_key);
+        }
+        asked.is_ok().then(|| (id, self.admission.hold(key)))
     }
 
     /// How a fleet is.

@@ -1,7 +1,7 @@
 //! UpdateEndpoint and UpdateEndpointWeightsAndCapacities: a new fleet, or other numbers for the one that serves.
 //!
-//! A new fleet is complete before the old one gets no more requests, and the old one ends when it has
-//! answered: traffic moves all at once. Canary, linear and rolling deployments are refused.
+//! A new fleet is complete before it gets a request, and the old one ends when it has answered what it was asked. How
+//! traffic moves between them is `deployment`'s.
 
 use serde_json::{Value, json};
 use tenantry_core::{Arn, AwsError, Result};
@@ -10,11 +10,16 @@ use tenantry_store::{Batch, CommitError};
 
 use super::{
     config, container,
+    deployment::Deployment,
     model::text,
     record::{self, Endpoint, Fleet, arn},
     variant::{Size, Variant, within_limit},
 };
-use crate::{error::validation, operation::operation};
+use crate::{
+    error::{throttled, validation},
+    operation::operation,
+    usage,
+};
 
 /// The operations of this module.
 pub(super) fn table() -> Vec<OperationRow> {
@@ -29,18 +34,6 @@ pub(super) fn in_progress(arn: &Arn) -> AwsError {
     validation(format!("Cannot update in-progress endpoint \"{arn}\"."))
 }
 
-/// Refuses deployments that do not move all traffic at once.
-///
-/// # Errors
-/// `ValidationException`.
-pub(super) fn check_deployment(deployment: &Value) -> Result<()> {
-    container::refuse(deployment, &["RollingUpdatePolicy", "AutoRollbackConfiguration"])?;
-    match deployment["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["Type"].as_str() {
-        None | Some("ALL_AT_ONCE") => Ok(()),
-        Some(other) => Err(validation(format!("Traffic routing {other} is not supported by this instance: use ALL_AT_ONCE."))),
-    }
-}
-
 async fn resolve_update(cx: &Cx, action: &'static str, input: &Value) -> Result<Checks> {
     let scope = cx.scope();
     let endpoint = Check::on(action, arn(&scope, text(input, "EndpointName")));
@@ -49,37 +42,48 @@ async fn resolve_update(cx: &Cx, action: &'static str, input: &Value) -> Result<
 
 async fn update(cx: &Cx, permit: Permit<UpdateEndpoint>, input: Value) -> Result<Reply> {
     let scope = permit.scope();
-    check_deployment(&input["DeploymentConfig"])?;
     let row = record::row(&cx.kernel, scope, text(&input, "EndpointName")).await?;
     let mut endpoint: Endpoint = row.body()?;
     let Some(serving) = endpoint.fleet.as_ref().filter(|_| row.status == "InService") else { return Err(in_progress(&endpoint.arn)) };
     let mut next = Fleet::plan(&cx.kernel, scope, text(&input, "EndpointConfigName")).await?;
     let machinery = container::machinery(&cx.kernel)?;
     for variant in &next.variants {
-        container::serving_image(&machinery, &variant.container.image, variant.container.multi_model())?;
+        variant.container.check_images(&machinery)?;
     }
     if input["RetainAllVariantProperties"] == json!(true) {
         retain(&mut next, serving, &input["ExcludeRetainedVariantProperties"]);
     }
     within_limit(next.instances())?;
+    if input["RetainDeploymentConfig"] == json!(true) && input["DeploymentConfig"].is_object() {
+        return Err(validation("DeploymentConfig and RetainDeploymentConfig cannot be specified together."));
+    }
     if input["RetainDeploymentConfig"] != json!(true) {
         endpoint.deployment = Some(input["DeploymentConfig"].clone()).filter(Value::is_object);
     }
-    endpoint.next = Some(next);
+    Deployment::read(endpoint.deployment.as_ref().unwrap_or(&Value::Null), &next)?;
+    (endpoint.next, endpoint.shift) = (Some(next), None);
     endpoint.failure = None;
     store(cx, row, endpoint).await
 }
 
 async fn store(cx: &Cx, row: tenantry_store::Row, endpoint: Endpoint) -> Result<Reply> {
-    let mut batch = Batch::new();
-    record::change(&mut batch, row, &endpoint, "Updating", cx.now())?;
-    match cx.commit(batch).await {
-        Err(CommitError::Conflict { .. }) => Err(in_progress(&endpoint.arn)),
-        done => {
-            done?;
-            Ok(Reply::new(json!({"EndpointArn": endpoint.arn})))
+    let (before, after) = (record::used(&row)?, record::uses(&endpoint, "Updating"));
+    let turn = usage::turn(&row.scope, &before, &after).await;
+    for _ in 0..usage::RACES {
+        let mut batch = Batch::new();
+        usage::admit(&cx.kernel, &row.scope, &mut batch, &before, &after).await?;
+        record::change(&mut batch, row.clone(), &endpoint, "Updating", cx.now())?;
+        match cx.commit(batch).await {
+            Err(error) if usage::raced(&error) => {}
+            Err(CommitError::Conflict { .. }) => return Err(in_progress(&endpoint.arn)),
+            done => {
+                done?;
+                drop(turn);
+                return Ok(Reply::new(json!({"EndpointArn": endpoint.arn})));
+            }
         }
     }
+    Err(throttled())
 }
 
 /// Variants that keep their name keep their numbers.

@@ -88,7 +88,7 @@ impl Size {
             Self::Serverless { memory, .. } => {
                 let memory_bytes = (memory << 20).min(machinery.host.memory_bytes / 5 * 4);
                 let cpu_millis = (memory * 1000 / MIB_PER_CPU).clamp(500, u64::from(machinery.host.cpus) * 1000);
-                Some(Limits { memory_bytes, cpu_millis, pids: MAX_PIDS, tmp_bytes: memory_bytes / 2 })
+                Some(Limits { memory_bytes, cpu_millis, pids: MAX_PIDS, tmp_bytes: memory_bytes / 2, disk_bytes: None })
             }
         }
     }
@@ -179,10 +179,11 @@ impl Variant {
 
     /// As `DescribeEndpoint` shows it; `live` when it serves.
     pub fn summary(&self, live: bool, since: tenantry_core::Timestamp) -> Value {
-        let image = &self.container.image;
+        let deployed = |image: &String| json!({"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": since});
+        let images: Vec<Value> = self.container.all().map(|container| deployed(&container.image)).collect();
         let mut summary = json!({
             "VariantName": self.name,
-            "DeployedImages": [{"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": since}],
+            "DeployedImages": images,
             "DesiredWeight": self.desired_weight,
             "DesiredInstanceCount": self.desired,
         });

@@ -48,6 +48,8 @@ pub(crate) fn pack(dirs: &[PathBuf], to: File) -> io::Result<usize> {
 
 /// Headers that lengthen names are read into memory: longer ones are an attack.
 const MAX_EXTENSION: u64 = 64 << 10;
+/// A file has at most two such headers, one for each way of writing a long name, and its directory.
+const MAX_HEADERS: usize = 4 * MAX_FILES;
 
 fn refuse(name: &Path, why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("archive entry `{}` {why}", name.display()))
@@ -57,13 +59,21 @@ fn refuse(name: &Path, why: &str) -> io::Error {
 ///
 /// # Errors
 /// What the module comment refuses, with the entry's name; a broken archive; the disk.
-pub(crate) fn unpack(mut from: impl Read + Seek, dir: &Path, limit: u64) -> io::Result<()> {
-    for entry in Archive::new(MultiGzDecoder::new(&mut from)).entries()?.raw(true) {
+pub fn unpack(mut from: impl Read + Seek, dir: &Path, limit: u64) -> io::Result<()> {
+    // To come past an entry is to unpack it: nothing is followed further than it may unpack to.
+    let mut left = limit;
+    for (index, entry) in Archive::new(MultiGzDecoder::new(&mut from)).entries()?.raw(true).enumerate() {
         let entry = entry?;
-        if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse)
-            && entry.size() > MAX_EXTENSION
-        {
-            return Err(refuse(Path::new(&*String::from_utf8_lossy(&entry.path_bytes())), "has too long a header"));
+        let name = || String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let file = matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse);
+        if index >= MAX_HEADERS {
+            return Err(refuse(Path::new(&name()), "is one too many"));
+        }
+        if !file && entry.size() > MAX_EXTENSION {
+            return Err(refuse(Path::new(&name()), "has too long a header"));
+        }
+        if file {
+            left = left.checked_sub(entry.size()).ok_or_else(|| refuse(Path::new(&name()), "does not fit into the volume"))?;
         }
     }
     from.rewind()?;
@@ -148,6 +158,22 @@ mod tests {
         header.set_cksum();
         builder.append(&header, io::empty()).unwrap();
         builder.into_inner().unwrap().finish().unwrap()
+    }
+
+    #[test]
+    fn an_entry_is_not_followed_past_the_limit() {
+        let dir = scratch("long");
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::Regular);
+        header.set_size(1 << 40);
+        header.set_path("long").unwrap();
+        header.set_cksum();
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        std::io::Write::write_all(&mut packed, header.as_bytes()).unwrap();
+        let error = unpack(io::Cursor::new(packed.finish().unwrap()), &dir, 1 << 30).unwrap_err();
+        assert!(error.to_string().contains("does not fit into the volume"), "{error}");
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+        fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]

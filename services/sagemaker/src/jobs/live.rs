@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tenantry_compute::{Compute, Host, LogLine, Workload};
+use tenantry_compute::{Compute, Host, Limits, LogLine, Workload};
 use tenantry_core::{Scope, Timestamp};
 use tenantry_kernel::{Caller, Kernel, reconcile::key_of};
 use tenantry_store::Batch;
@@ -199,7 +199,10 @@ impl Live {
             env,
             workdir: if job.of == Of::Training { "/opt/ml/code".to_owned() } else { home::WORK.to_owned() },
             mounts: self.surroundings.mounts.clone(),
-            limits: container::instance_limits(machinery, &plan.instance_type)?,
+            limits: Limits {
+                disk_bytes: Some(plan.volume_gib.saturating_mul(1 << 30)),
+                ..container::instance_limits(machinery, &plan.instance_type)?
+            },
             network: self.surroundings.network.clone(),
             shared_network: true,
             port: None,

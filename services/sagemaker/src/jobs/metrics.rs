@@ -12,6 +12,8 @@ use crate::error::validation;
 
 /// A compiled expression takes no more memory than this; there are at most 40 of them per job.
 const MAX_COMPILED: usize = 1 << 20;
+/// Values of a metric that are remembered besides the last: those of so many epochs.
+const MAX_HISTORY: usize = 500;
 /// What of a line is searched.
 const MAX_LINE: usize = 4096;
 /// What the built-in algorithm can be asked to print.
@@ -38,13 +40,14 @@ const XGBOOST: [&str; 18] = [
 
 /// What to look for, and what was seen last.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Metrics(Arc<Mutex<Vec<Metric>>>);
+pub struct Metrics(Arc<Mutex<Vec<Metric>>>);
 
 #[derive(Debug)]
 struct Metric {
     name: String,
     regex: Regex,
     last: Option<(f64, Timestamp)>,
+    history: Vec<f64>,
 }
 
 /// The definitions of a built-in image; an empty list for others.
@@ -75,7 +78,7 @@ impl Metrics {
             if regex.captures_len() < 2 {
                 return Err(bad("it has no capturing group for the value"));
             }
-            metrics.push(Metric { name: name.to_owned(), regex, last: None });
+            metrics.push(Metric { name: name.to_owned(), regex, last: None, history: Vec::new() });
         }
         Ok(Self(Arc::new(Mutex::new(metrics))))
     }
@@ -90,8 +93,17 @@ impl Metrics {
             let found = metric.regex.captures(&line[..end]).and_then(|groups| groups.get(1)?.as_str().trim().parse().ok());
             if let Some(value) = found.filter(|value: &f64| value.is_finite()) {
                 metric.last = Some((value, time));
+                if metric.history.len() < MAX_HISTORY {
+                    metric.history.push(value);
+                }
             }
         }
+    }
+
+    /// The values of a metric in the order they were seen, the first of them.
+    pub fn history(&self, name: &str) -> Vec<f64> {
+        let metrics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics.iter().find(|metric| metric.name == name).map(|metric| metric.history.clone()).unwrap_or_default()
     }
 
     /// `FinalMetricDataList`.
@@ -113,6 +125,9 @@ mod tests {
             metrics.see(line, Timestamp::from_secs(7));
         }
         assert_eq!(metrics.last(), [json!({"MetricName": "loss", "Value": 0.25, "Timestamp": 7})]);
+        assert_eq!((metrics.history("loss"), metrics.history("never")), (vec![0.5, 0.25], vec![]));
+        (0..MAX_HISTORY).for_each(|_| metrics.see("loss=1;", Timestamp::default()));
+        assert_eq!(metrics.history("loss").len(), MAX_HISTORY);
     }
 
     #[test]

@@ -13,23 +13,25 @@ use std::sync::Arc;
 
 use tenantry_kernel::{OperationRow, Reconciler};
 
-mod admission;
-pub(crate) mod archive;
+pub(crate) mod admission;
+pub mod archive;
 pub(crate) mod container;
 pub(crate) mod data;
 mod home;
 mod live;
 pub(crate) mod logs;
-mod metrics;
+pub mod metrics;
 mod plan;
 mod processing;
 mod reason;
 mod record;
 mod step;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod training;
 mod transfer;
+pub(crate) mod trial;
+mod update;
 pub(crate) mod uri;
 mod verbs;
 
@@ -38,13 +40,13 @@ use record::Of;
 /// The operations of this module.
 #[must_use]
 pub fn table() -> Vec<OperationRow> {
-    [training::table(), processing::table()].concat()
+    [training::table(), update::table(), processing::table()].concat()
 }
 
 /// The reconcilers of this module.
 #[must_use]
 pub fn reconcilers(machinery: &Arc<crate::Machinery>) -> Vec<Arc<dyn Reconciler>> {
-    let admission = Arc::new(admission::Admission::on(machinery.host));
+    let admission = admission::Admission::of(machinery);
     let jobs = |of| Arc::new(step::Jobs::new(of, machinery, &admission)) as Arc<dyn Reconciler>;
     vec![jobs(Of::Training), jobs(Of::Processing)]
 }

@@ -17,6 +17,10 @@ const MAX_CHARS: usize = 1024;
 /// What a job is told when this server is at fault and trying again did not help.
 pub(crate) const INTERNAL: &str = "InternalServerError: We encountered an internal error. Please try again.";
 
+/// What a job is told whose hosts wrote more than their volumes hold.
+pub(crate) const DISK_FULL: &str = "ClientError: No space left on device: the job wrote more than the volume of its instance holds. \
+                                    Please use a larger VolumeSizeInGB.";
+
 /// At most 1,024 characters.
 pub(crate) fn clip(text: &str) -> String {
     text.chars().take(MAX_CHARS).collect()
@@ -61,6 +65,9 @@ pub(crate) fn outcome(of: Of, status: &WorkStatus, homes: &[Home]) -> Outcome {
     }
     if status.timed_out {
         return Outcome::OutOfTime;
+    }
+    if status.disk_full {
+        return Outcome::Failed(DISK_FULL.to_owned());
     }
     if let Some(failure) = &status.failure {
         return Outcome::Failed(clip(&format!("ClientError: cannot start the container: {failure}")));
@@ -131,6 +138,7 @@ mod tests {
             ended: None,
             timed_out: false,
             stopped: false,
+            disk_full: false,
             failure: None,
             progress: None,
         }
@@ -156,6 +164,8 @@ mod tests {
             failed(Of::Processing, &ended(&[(None, Some(11), false)]), &[]),
             "AlgorithmError: See job logs for more information, exit code: 139"
         );
+        let full = WorkStatus { disk_full: true, ..ended(&[(None, Some(9), true)]) };
+        assert_eq!(failed(Of::Training, &full, &[]), DISK_FULL);
         let broken = WorkStatus { failure: Some("no `x`".into()), ..ended(&[(None, None, false)]) };
         assert_eq!(failed(Of::Processing, &broken, &[]), "ClientError: cannot start the container: no `x`");
     }

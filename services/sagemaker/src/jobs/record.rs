@@ -5,11 +5,15 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use tenantry_compute::quota::Use;
 use tenantry_core::{Arn, Result, Scope, Timestamp};
-use tenantry_kernel::Kernel;
+use tenantry_kernel::{Kernel, reconcile::key_of};
 use tenantry_store::{Batch, CommitError, Kind, Row};
 
-use crate::{experiments, names};
+use crate::{
+    experiments, names,
+    usage::{self, Uses},
+};
 
 /// The two kinds of jobs, which run alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +82,8 @@ pub(crate) enum Outcome {
     Stopped,
     /// MaxRuntimeInSeconds is over.
     OutOfTime,
+    /// MaxWaitTimeInSeconds or MaxPendingTimeInSeconds is over, and it has not begun.
+    OutOfPatience,
 }
 
 /// An entry of `SecondaryStatusTransitions`.
@@ -114,6 +120,9 @@ pub(crate) struct State {
     pub outcome: Option<Outcome>,
     /// Last values of the metrics: `FinalMetricDataList`.
     pub metrics: Vec<Value>,
+    /// Of a tuning job's training job: the values of the objective so far, one for each time that it was printed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub progress: Vec<f64>,
     /// What a processing job left in /opt/ml/output/message.
     pub exit_message: Option<String>,
     /// Of whoever made the job.
@@ -127,6 +136,27 @@ pub(crate) struct Record {
     pub request: Map<String, Value>,
     /// How far it has come.
     pub state: State,
+    /// Of whose search it is a part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<Tuning>,
+}
+
+/// A training job's place in a tuning job.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Tuning {
+    /// The tuning job's ARN.
+    pub arn: Arn,
+    /// The id of its row.
+    pub id: String,
+    /// Counts from 0.
+    pub number: usize,
+    /// Which of its definitions, from 0.
+    pub definition: usize,
+    /// The metric whose values are noted as they come, for early stopping.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watched: Option<String>,
+    /// The hyperparameters that were searched for.
+    pub values: Map<String, Value>,
 }
 
 impl State {
@@ -147,6 +177,7 @@ impl State {
             stop_asked: None,
             outcome: None,
             metrics: Vec::new(),
+            progress: Vec::new(),
             exit_message: None,
             source_identity,
         }
@@ -199,6 +230,7 @@ impl State {
             Outcome::Completed => ("Completed", "Training job completed"),
             Outcome::Failed(_) => ("Failed", "Training job failed"),
             Outcome::Stopped => ("Stopped", "Training job stopped"),
+            Outcome::OutOfPatience => ("MaxWaitTimeExceeded", "Training job waited longer than allowed"),
             Outcome::OutOfTime => ("MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds provided"),
         };
         self.enter(status, message, now);
@@ -241,6 +273,11 @@ impl Record {
         self.request.get(name).unwrap_or(&Value::Null)
     }
 
+    /// The objective, where a tuning job may stop the job early for it.
+    pub fn watched(&self) -> Option<&str> {
+        self.tuning.as_ref().and_then(|tuning| tuning.watched.as_deref())
+    }
+
     /// The members of Describe that both kinds share: the request without its tags, and the times.
     pub fn described(&self, row: &Row) -> Map<String, Value> {
         let mut out = self.request.clone();
@@ -269,6 +306,23 @@ pub(crate) async fn tracked(kernel: &Kernel, of: Of, row: &Row, record: &Record,
     experiments::record_described(kernel, &row.scope, &document, by).await
 }
 
+/// The instances that a job uses until it is over, waiting or not.
+pub(crate) fn uses(of: Of, scope: &Scope, id: &str, request: &Map<String, Value>) -> Uses {
+    let (cluster, of_type) = match of {
+        Of::Training if request.get("EnableManagedSpotTraining") == Some(&json!(true)) => {
+            (request.get("ResourceConfig"), Use::SpotTraining)
+        }
+        Of::Training => (request.get("ResourceConfig"), Use::Training),
+        Of::Processing => (request.get("ProcessingResources").and_then(|resources| resources.get("ClusterConfig")), Use::Processing),
+    };
+    let mut uses = Uses::new();
+    if let Some(cluster) = cluster {
+        let count = cluster["InstanceCount"].as_u64().unwrap_or(0);
+        usage::add(&mut uses, of_type, cluster["InstanceType"].as_str().unwrap_or_default(), of.arn(scope, id).as_str(), count);
+    }
+    uses
+}
+
 /// Reads a job, changes its state, writes it; again when somebody else was faster. `None`: there is no such job.
 ///
 /// `change` answers `false` where nothing is to be written.
@@ -292,6 +346,10 @@ pub(crate) async fn change(
         let row = record.clone().into_row(row, kernel.now())?;
         if record.state.phase == Phase::Over {
             batch.append_batch(tracked(kernel, of, &row, &record, &Value::Null).await?);
+            usage::change(&mut batch, scope, &uses(of, scope, id, &record.request), &Uses::new(), kernel.now());
+            if let Some(tuning) = &record.tuning {
+                batch.enqueue(names::TUNING_JOB.as_str(), key_of(scope, &tuning.id), kernel.now());
+            }
         }
         batch.update(row);
         match kernel.store().commit(batch).await {

@@ -6,13 +6,13 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tenantry_compute::{ComputeError, HostState, WorkStatus};
+use tenantry_compute::{Class, ComputeError, HostState, WorkStatus};
 use tenantry_core::{Result, Timestamp};
 use tenantry_kernel::{Kernel, Next, Reconciler, StepFuture, reconcile::parse_key};
 use tokio::sync::Mutex;
 
 use super::{
-    admission::Admission,
+    admission::{self, Admission, Wish},
     container, live,
     live::{Job, Live},
     logs,
@@ -20,20 +20,19 @@ use super::{
     plan::{self, Plan},
     reason,
     record::{self, Of, Outcome, Phase, Record, State},
+    training,
 };
 use crate::Machinery;
 
 /// Between SIGTERM and SIGKILL after a Stop call: what AWS gives a training job.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(120);
-/// How often a job is begun before it fails as the server's fault.
+/// How often a job is begun before it fails as the server's fault, where it has no RetryStrategy.
 pub(crate) const MAX_ATTEMPTS: u32 = 3;
 /// A step looks again after this long even if nobody woke it. It does not wait itself: a lease that a killed server
 /// held would keep the job from going on.
 const LATER: Duration = Duration::from_secs(2);
 /// A transfer wakes its job just before it ends.
 const NEARLY: Duration = Duration::from_millis(20);
-/// Who waits behind others asks less often: so much for each of them, up to ten.
-const TURN: Duration = Duration::from_millis(500);
 
 /// Runs the jobs of one kind.
 pub(crate) struct Jobs {
@@ -84,7 +83,7 @@ impl Jobs {
         if !matches!(removed, Ok(Ok(()))) {
             tracing::warn!(key, ?removed, "a job's directory is not removed");
         }
-        self.admission.leave(key);
+        self.admission.leave(&admission::key_in(self.queue(), key));
     }
 }
 
@@ -155,12 +154,29 @@ impl Step<'_> {
         if self.record.state.stop_asked.is_some() {
             return self.finish(Outcome::Stopped).await;
         }
-        if let Err(before) = self.jobs.admission.ask(self.key, &self.job.scope.account, self.job.created, plan.hosts) {
-            if self.record.state.transitions.last().is_some_and(|last| last.status_message != WAITING) {
+        if training::out_of_patience(&self.record, self.job.created, self.now()) {
+            return self.finish(Outcome::OutOfPatience).await;
+        }
+        let Some(limits) = container::instance_limits(&self.jobs.machinery, &plan.instance_type) else {
+            return self.finish(Outcome::Failed(format!("ClientError: instance type {} is not known here", plan.instance_type))).await;
+        };
+        let wish = Wish {
+            key: admission::key_in(self.jobs.queue(), self.key),
+            account: &self.job.scope.account,
+            since: self.job.created,
+            limits: &limits,
+            count: plan.hosts,
+            class: Class::Ending,
+            first: false,
+            item: (self.jobs.queue(), self.key.to_owned()),
+        };
+        if let Err((why, again)) = self.jobs.admission.ask(self.kernel, wish) {
+            let message = why.said();
+            if self.record.state.transitions.last().is_some_and(|last| last.status_message != message) {
                 let now = self.now();
-                self.change(|state| state.enter("Starting", WAITING, now)).await?;
+                self.change(|state| state.enter("Starting", message, now)).await?;
             }
-            return Ok(Next::After(TURN * u32::try_from(before.min(10)).unwrap_or(10)));
+            return Ok(Next::After(again));
         }
         let attempt = self.job.attempt + 1;
         let job = Job { attempt, ..self.job.clone() };
@@ -240,7 +256,18 @@ impl Step<'_> {
             })
             .await?;
         }
+        self.note_progress(live).await?;
         Ok(Next::After(LATER))
+    }
+
+    /// Lets the tuning job that may stop this one early see how far it is.
+    async fn note_progress(&self, live: &Live) -> Result<()> {
+        let Some(objective) = self.record.watched() else { return Ok(()) };
+        let progress = live.metrics.history(objective);
+        if progress.len() > self.record.state.progress.len() {
+            self.change(|state| state.progress.clone_from(&progress)).await?;
+        }
+        Ok(())
     }
 
     async fn start(&self, live: &mut Live, plan: &Plan) -> Result<Next> {
@@ -268,6 +295,7 @@ impl Step<'_> {
         live.quiet().await;
         let outcome = reason::outcome(self.job.of, status, &live.homes);
         let metrics = live.metrics.last();
+        let progress = self.record.watched().map(|objective| live.metrics.history(objective)).unwrap_or_default();
         let mut message = match self.job.of {
             Of::Training => None,
             Of::Processing => live.homes.iter().find_map(|home| reason::said(home, "output/message")),
@@ -279,6 +307,7 @@ impl Step<'_> {
         self.change(|state| {
             state.phase = Phase::Storing;
             state.metrics.clone_from(&metrics);
+            state.progress.clone_from(&progress);
             state.exit_message.clone_from(&message);
             state.outcome = Some(outcome.clone());
             state.enter("Uploading", "Uploading generated training model", now);
@@ -295,7 +324,7 @@ impl Step<'_> {
             let everything = match (&outcome, self.job.of) {
                 (Outcome::Completed, _) => true,
                 (Outcome::Failed(_), _) => false,
-                (Outcome::Stopped | Outcome::OutOfTime, of) => of == Of::Training,
+                (Outcome::Stopped | Outcome::OutOfTime | Outcome::OutOfPatience, of) => of == Of::Training,
             };
             live.store(self.kernel, &self.job, plan, everything);
         }
@@ -317,11 +346,12 @@ impl Step<'_> {
         if self.record.state.stop_asked.is_some() {
             return self.finish(Outcome::Stopped).await;
         }
-        if self.job.attempt >= MAX_ATTEMPTS {
+        let most = training::attempts(&self.record).unwrap_or(MAX_ATTEMPTS);
+        if self.job.attempt >= most {
             logs::say(
                 self.kernel,
                 &destination,
-                format!("[platform] the server was restarted during attempt {} of {MAX_ATTEMPTS}: the job fails", self.job.attempt),
+                format!("[platform] the server was restarted during attempt {} of {most}: the job fails", self.job.attempt),
             )
             .await;
             return self.finish(Outcome::Failed(reason::INTERNAL.to_owned())).await;
@@ -330,7 +360,7 @@ impl Step<'_> {
         logs::say(
             self.kernel,
             &destination,
-            format!("[platform] the server was restarted: the job begins again (attempt {next} of {MAX_ATTEMPTS})"),
+            format!("[platform] the server was restarted: the job begins again (attempt {next} of {most})"),
         )
         .await;
         let now = self.now();
@@ -343,9 +373,6 @@ impl Step<'_> {
         Ok(Next::After(Duration::ZERO))
     }
 }
-
-/// What a job in the queue is described with.
-const WAITING: &str = "Insufficient capacity on this host. The job starts when others have ended.";
 
 /// How the transfer went, if it has ended. A transfer that panicked has failed.
 async fn transferred(live: &mut Live) -> Option<std::result::Result<(), String>> {

@@ -1,6 +1,8 @@
 //! Jobs from Create to their end.
 
-mod world;
+mod breadth;
+mod turns;
+pub(crate) mod world;
 
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 

@@ -1,21 +1,22 @@
 //! Training jobs: CreateTrainingJob, DescribeTrainingJob, ListTrainingJobs, StopTrainingJob.
 //!
 //! Debugger, profiler, TensorBoard and experiment settings are kept and described; only TensorBoard's directory is
-//! acted on (it is uploaded). Rules are not evaluated, so there are no evaluation statuses. Traffic between the hosts of
+//! acted on (it is uploaded). Rules of the profiler are not evaluated, those of the debugger are refused. Traffic between the hosts of
 //! a job never leaves one machine's loopback, so it counts as encrypted. Spot training runs on what there is.
 
 use std::{path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tenantry_core::{Arn, AwsError, Result, Scope};
-use tenantry_kernel::{Check, Checks, Cx, OperationRow, Permit, Reply};
+use tenantry_core::{Arn, AwsError, Result, Scope, Timestamp};
+use tenantry_kernel::{Check, Checks, Cx, OperationRow, Permit, Reply, reconcile::key_of};
 use tenantry_store::Row;
 
 use super::{
+    admission::{self, Admission},
     metrics,
     plan::{self, Archive, Input, NO_KEYS, Output, Plan, local_path, pairs, refuse, s3_uri, text, texts},
-    record::{Of, Record},
+    record::{Of, Phase, Record},
     uri::{S3Uri, relative},
     verbs,
 };
@@ -82,19 +83,24 @@ operation!(CreateTrainingJob, TYPES + KEYS and ["iam:PassRole", "sagemaker:AddTa
 async fn create_checks(cx: &Cx, action: &'static str, input: &Create) -> Result<Checks> {
     let request = plan::view(&input.rest);
     verbs::create_checks(cx, Of::Training, action, "CreateTrainingJob", &input.training_job_name, &input.rest, |check| {
-        let resources = &request["ResourceConfig"];
-        let check = verbs::network_keys(check, &request);
-        let check = verbs::key(check, "sagemaker:VolumeKmsKey", &resources["VolumeKmsKeyId"]);
-        let check = verbs::key(check, "sagemaker:OutputKmsKey", &request["OutputDataConfig"]["KmsKeyId"]);
-        let check = verbs::key(check, "sagemaker:KeepAlivePeriod", &resources["KeepAlivePeriodInSeconds"]);
-        let check = verbs::key(check, "sagemaker:MaxRuntimeInSeconds", &request["StoppingCondition"]["MaxRuntimeInSeconds"]);
+        let check = verbs::key(check, "sagemaker:KeepAlivePeriod", &request["ResourceConfig"]["KeepAlivePeriodInSeconds"]);
         let debug = request["RemoteDebugConfig"]["EnableRemoteDebug"].as_bool().map(|on| on.to_string());
-        let check = file_system_keys(check.key_if("sagemaker:EnableRemoteDebug", debug), &request["InputDataConfig"]);
-        let groups = resources["InstanceGroups"].as_array().into_iter().flatten().map(|group| text(group, "InstanceType"));
-        let types: Vec<_> =
-            std::iter::once(text(resources, "InstanceType")).chain(groups).filter(|t| !t.is_empty()).map(str::to_owned).collect();
-        if types.is_empty() { check } else { check.list("sagemaker:InstanceTypes", types) }
+        keys(check.key_if("sagemaker:EnableRemoteDebug", debug), &request)
     })
+}
+
+/// The condition keys that CreateTrainingJob and CreateHyperParameterTuningJob share.
+pub(super) fn keys(check: Check, request: &Value) -> Check {
+    let resources = &request["ResourceConfig"];
+    let check = verbs::network_keys(check, request);
+    let check = verbs::key(check, "sagemaker:VolumeKmsKey", &resources["VolumeKmsKeyId"]);
+    let check = verbs::key(check, "sagemaker:OutputKmsKey", &request["OutputDataConfig"]["KmsKeyId"]);
+    let check = verbs::key(check, "sagemaker:MaxRuntimeInSeconds", &request["StoppingCondition"]["MaxRuntimeInSeconds"]);
+    let check = file_system_keys(check, &request["InputDataConfig"]);
+    let groups = resources["InstanceGroups"].as_array().into_iter().flatten().map(|group| text(group, "InstanceType"));
+    let types: Vec<_> =
+        std::iter::once(text(resources, "InstanceType")).chain(groups).filter(|t| !t.is_empty()).map(str::to_owned).collect();
+    if types.is_empty() { check } else { check.list("sagemaker:InstanceTypes", types) }
 }
 
 /// The file systems that channels come from.
@@ -118,7 +124,7 @@ async fn create(cx: &Cx, permit: Permit<CreateTrainingJob>, input: Create) -> Re
 }
 
 /// Refuses images that cannot train; adds the metrics of built-in algorithms and what AWS describes as false.
-fn complete(request: &mut Map<String, Value>, machinery: &Machinery, plan: &Plan) -> Result<()> {
+pub(super) fn complete(request: &mut Map<String, Value>, machinery: &Machinery, plan: &Plan) -> Result<()> {
     let image = machinery.images.resolve(&plan.image).map_err(|error| validation(error.to_string()))?;
     if plan.entrypoint.is_none() && image.entry.train.is_empty() {
         return Err(validation(format!("Image {} has no training program: give AlgorithmSpecification.ContainerEntrypoint.", plan.image)));
@@ -193,6 +199,22 @@ pub(crate) fn plan(scope: &Scope, record: &Record) -> Result<Plan> {
     Ok(plan)
 }
 
+/// Whether a job that has not begun waits longer than its request allows: spot training for MaxWaitTimeInSeconds, any for
+/// MaxPendingTimeInSeconds.
+pub(super) fn out_of_patience(record: &Record, created: Timestamp, now: Timestamp) -> bool {
+    let stopping = record.member("StoppingCondition");
+    let spot = *record.member("EnableManagedSpotTraining") == json!(true);
+    let wait = stopping["MaxWaitTimeInSeconds"].as_i64().filter(|_| spot);
+    let most = [wait, stopping["MaxPendingTimeInSeconds"].as_i64()].into_iter().flatten().min();
+    record.state.attempt == 0 && most.is_some_and(|most| now > created.plus_secs(most))
+}
+
+/// How often a job may begin: once, and as often again as its RetryStrategy says.
+pub(super) fn attempts(record: &Record) -> Option<u32> {
+    let retries = record.member("RetryStrategy")["MaximumRetryAttempts"].as_u64()?;
+    Some(u32::try_from(retries).unwrap_or(u32::MAX).saturating_add(1))
+}
+
 fn refuse_unsupported(request: &Value) -> Result<()> {
     let (specification, resources) = (&request["AlgorithmSpecification"], &request["ResourceConfig"]);
     refuse(&request["OutputDataConfig"], "KmsKeyId", NO_KEYS)?;
@@ -204,6 +226,8 @@ fn refuse_unsupported(request: &Value) -> Result<()> {
     refuse(&request["RemoteDebugConfig"], "EnableRemoteDebug", "there is no remote shell into jobs")?;
     refuse(&request["SessionChainingConfig"], "EnableSessionTagChaining", "session tags are not passed on to jobs")?;
     refuse(request, "ServerlessJobConfig", "there are no serverless jobs")?;
+    refuse(request, "DebugRuleConfigurations", "rules are not evaluated")?;
+    refuse(&resources["InstancePlacementConfig"], "PlacementSpecifications", "there is one machine")?;
     refuse(request, "MlflowConfig", "there is no MLflow server")?;
     refuse(request, "ModelPackageConfig", "training jobs register no model packages")?;
     if text(specification, "TrainingInputMode") == "Pipe" {
@@ -302,14 +326,14 @@ fn config_files(request: &Value, host: usize, hosts: usize) -> Vec<(PathBuf, Val
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Named {
-    training_job_name: String,
+    pub(super) training_job_name: String,
 }
 
-async fn on_job(cx: &Cx, action: &'static str, input: &Named) -> Result<Checks> {
+pub(super) async fn on_job(cx: &Cx, action: &'static str, input: &Named) -> Result<Checks> {
     Ok(Check::on(action, Of::Training.arn(&cx.scope(), &input.training_job_name)).into())
 }
 
-fn missing() -> AwsError {
+pub(super) fn missing() -> AwsError {
     validation("Requested resource not found.")
 }
 
@@ -317,7 +341,15 @@ operation!(DescribeTrainingJob, TYPES, Named, on_job, describe);
 
 async fn describe(cx: &Cx, permit: Permit<DescribeTrainingJob>, input: Named) -> Result<Reply> {
     let (row, record) = verbs::get(cx, permit.scope(), Of::Training, &input.training_job_name, missing()).await?;
-    Ok(Reply::new(document(&row, &record)?))
+    let mut output = document(&row, &record)?;
+    // How many come before is known by who lets them in, and changes all the time: it is not stored.
+    if let (Phase::Waiting, Some(machinery)) = (record.state.phase, cx.kernel.provided::<Machinery>())
+        && let Some(said) = Admission::of(&machinery).said(&admission::key_in(Of::Training.kind().as_str(), &key_of(&row.scope, &row.id)))
+        && let Some(last) = output["SecondaryStatusTransitions"].as_array_mut().and_then(|all| all.last_mut())
+    {
+        last["StatusMessage"] = json!(said);
+    }
+    Ok(Reply::new(output))
 }
 
 /// What DescribeTrainingJob shows.
@@ -353,6 +385,14 @@ pub(crate) fn document(row: &Row, record: &Record) -> Result<Value> {
     }
     for member in ["EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"] {
         out.entry(member).or_insert(json!(false));
+    }
+    if let Some(tuning) = &record.tuning {
+        out.insert("TuningJobArn".to_owned(), json!(tuning.arn));
+    }
+    if record.member("ResourceConfig")["KeepAlivePeriodInSeconds"].as_u64().is_some_and(|seconds| seconds > 0) {
+        // Nothing is kept warm after a job: the next begins as fast without.
+        let status = if state.phase == Phase::Over { "Terminated" } else { "InUse" };
+        out.insert("WarmPoolStatus".to_owned(), json!({"Status": status, "ResourceRetainedBillableTimeInSeconds": 0}));
     }
     // Members of the request that AWS does not describe.
     for member in ["SessionChainingConfig", "ServerlessJobConfig"] {
@@ -396,4 +436,32 @@ async fn list(cx: &Cx, permit: Permit<ListTrainingJobs>, filter: Filter) -> Resu
         output["NextToken"] = json!(token);
     }
     Ok(Reply::new(output))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::record::State;
+
+    #[test]
+    fn patience_ends_before_the_job_begins_only() {
+        let at = Timestamp::from_secs;
+        let record = |request: Value, attempt| {
+            let mut state = State::new(at(0), None);
+            state.attempt = attempt;
+            Record { request: request.as_object().cloned().unwrap_or_default(), state, tuning: None }
+        };
+        let spot = json!({"EnableManagedSpotTraining": true, "StoppingCondition": {"MaxWaitTimeInSeconds": 100}});
+        let pending = json!({"StoppingCondition": {"MaxPendingTimeInSeconds": 50, "MaxWaitTimeInSeconds": 10}});
+        for (request, attempt, secs, wanted) in
+            [(&spot, 0, 100, false), (&spot, 0, 101, true), (&spot, 1, 101, false), (&pending, 0, 50, false), (&pending, 0, 51, true)]
+        {
+            assert_eq!(out_of_patience(&record(request.clone(), attempt), at(0), at(secs)), wanted, "{request} {attempt} {secs}");
+        }
+        let mut over = record(spot, 0).state;
+        over.finish(super::super::record::Outcome::OutOfPatience, at(101));
+        assert_eq!((over.status(), over.secondary()), ("Stopped", "MaxWaitTimeExceeded"));
+        assert_eq!(attempts(&record(json!({"RetryStrategy": {"MaximumRetryAttempts": 2}}), 0)), Some(3));
+        assert_eq!(attempts(&record(json!({}), 0)), None);
+    }
 }

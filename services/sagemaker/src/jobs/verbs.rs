@@ -1,7 +1,7 @@
 //! Create and Stop, which both kinds of jobs do alike; what differs is passed in.
 
 use serde_json::{Map, Value, json};
-use tenantry_core::{AwsError, Result, Scope};
+use tenantry_core::{AwsError, Result, Scope, Tag, Timestamp};
 use tenantry_kernel::{Check, Checks, Cx, Reply, reconcile::key_of, tags_of};
 use tenantry_store::{Batch, CommitError, Expect, Row};
 
@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{
     Machinery, author,
-    error::{in_use, limit, validation},
+    error::{in_use, limit, throttled, validation},
     experiments,
     names::PRINCIPAL,
-    tagging, vpc,
+    tagging, usage, vpc,
 };
 
 /// Checks of a Create call: the action on the job, `iam:PassRole`, and tagging when there are tags.
@@ -73,8 +73,50 @@ pub(crate) async fn create(
     let now = cx.now();
     let tags = tags_of(&plan::view(&request), "Tags");
     tagging::checked(&tags)?;
-    let mut record = Record { request, state: State::new(now, author::source_identity(&cx.caller)) };
-    let plan = plan::of(of, scope, &record)?;
+    let mut record = Record { request, state: State::new(now, author::source_identity(&cx.caller)), tuning: None };
+    let plan = checked(&machinery, scope, of, &mut record, complete)?;
+    let arn = of.arn(scope, name);
+    container::assume(&cx.kernel, &plan.role, &arn, record.state.source_identity.as_deref(), &scope.region).await?;
+    experiments::check_config(&cx.kernel, scope, record.member("ExperimentConfig")).await?;
+    let row = record.clone().into_row(Row::new(of.kind(), scope, name, now).name(name), now)?;
+    let (before, after) = (usage::Uses::new(), record::uses(of, &row.scope, &row.id, &record.request));
+    let turn = usage::turn(scope, &before, &after).await;
+    for _ in 0..usage::RACES {
+        let mut batch = record::tracked(&cx.kernel, of, &row, &record, &author::of(&cx.caller)).await?;
+        usage::admit(&cx.kernel, scope, &mut batch, &before, &after).await?;
+        put(&mut batch, of, row.clone(), tags.clone());
+        match cx.commit(batch).await {
+            Ok(()) => {
+                drop(turn);
+                return Ok(Reply::new(match of {
+                    Of::Training => json!({"TrainingJobArn": arn}),
+                    Of::Processing => json!({"ProcessingJobArn": arn}),
+                }));
+            }
+            Err(error) if usage::raced(&error) => {}
+            Err(CommitError::Conflict { .. }) => {
+                return Err(in_use(format!(
+                    "Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})"
+                )));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(throttled())
+}
+
+/// Whether a job can run here; adds to its record what Describe shows and the request did not say.
+///
+/// # Errors
+/// `ValidationException`, `ResourceLimitExceeded`.
+pub(crate) fn checked(
+    machinery: &Machinery,
+    scope: &Scope,
+    of: Of,
+    record: &mut Record,
+    complete: impl FnOnce(&mut Map<String, Value>, &Machinery, &Plan) -> Result<()>,
+) -> Result<Plan> {
+    let plan = plan::of(of, scope, record)?;
     if plan.hosts > MAX_HOSTS {
         let what = match of {
             Of::Training => "training",
@@ -86,28 +128,34 @@ pub(crate) async fn create(
             plan.hosts
         )));
     }
-    let limits = container::instance_limits(&machinery, &plan.instance_type);
+    let limits = container::instance_limits(machinery, &plan.instance_type);
     limits.ok_or_else(|| validation(format!("Instance type {} is not known here.", plan.instance_type)))?;
-    complete(&mut record.request, &machinery, &plan)?;
-    let arn = of.arn(scope, name);
-    container::assume(&cx.kernel, &plan.role, &arn, record.state.source_identity.as_deref(), &scope.region).await?;
-    experiments::check_config(&cx.kernel, scope, record.member("ExperimentConfig")).await?;
-    let row = record.clone().into_row(Row::new(of.kind(), scope, name, now).name(name), now)?;
-    let mut batch = record::tracked(&cx.kernel, of, &row, &record, &author::of(&cx.caller)).await?;
-    batch.put(Row::new(of.name_kind(), scope, name.to_lowercase(), now).name(name), Expect::Absent);
-    batch.put(row, Expect::Absent);
-    batch.set_tags(arn.as_str(), tags);
-    batch.enqueue(of.kind().as_str(), key_of(scope, name), now);
-    match cx.commit(batch).await {
-        Ok(()) => Ok(Reply::new(match of {
-            Of::Training => json!({"TrainingJobArn": arn}),
-            Of::Processing => json!({"ProcessingJobArn": arn}),
-        })),
-        Err(CommitError::Conflict { .. }) => Err(in_use(format!(
-            "Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})"
-        ))),
-        Err(error) => Err(error.into()),
+    complete(&mut record.request, machinery, &plan)?;
+    Ok(plan)
+}
+
+/// Adds a new job to a batch: its row, its name, its tags and its first step.
+pub(crate) fn put(batch: &mut Batch, of: Of, row: Row, tags: Vec<Tag>) {
+    let (scope, name, now) = (row.scope.clone(), row.id.clone(), row.created);
+    batch.put(Row::new(of.name_kind(), &scope, name.to_lowercase(), now).name(&*name), Expect::Absent);
+    if let Ok(record) = Record::of(&row) {
+        usage::change(batch, &scope, &usage::Uses::new(), &record::uses(of, &scope, &name, &record.request), now);
     }
+    batch.put(row, Expect::Absent);
+    batch.set_tags(of.arn(&scope, &name).as_str(), tags);
+    batch.enqueue(of.kind().as_str(), key_of(&scope, &name), now);
+}
+
+/// Adds to a batch that a job which is not over is to stop.
+///
+/// # Errors
+/// Internal only.
+pub(crate) fn ask_to_stop(batch: &mut Batch, of: Of, row: Row, mut record: Record, now: Timestamp) -> Result<()> {
+    record.state.stop_asked = Some(now);
+    record.state.enter("Stopping", "Stopping the training job", now);
+    batch.enqueue(of.kind().as_str(), key_of(&row.scope, &row.id), now);
+    batch.update(record.into_row(row, now)?);
+    Ok(())
 }
 
 /// Asks a job to stop. A job that stops already is left alone.
@@ -117,7 +165,7 @@ pub(crate) async fn create(
 pub(crate) async fn stop(cx: &Cx, scope: &Scope, of: Of, name: &str, missing: AwsError) -> Result<Reply> {
     for _ in 0..CONFLICTS {
         let Some(row) = find(cx, scope, of, name).await? else { return Err(missing) };
-        let mut record = Record::of(&row)?;
+        let record = Record::of(&row)?;
         if record.state.phase == Phase::Over {
             let status = record.state.status();
             return Err(validation(format!(
@@ -131,12 +179,8 @@ pub(crate) async fn stop(cx: &Cx, scope: &Scope, of: Of, name: &str, missing: Aw
         if record.state.stop_asked.is_some() {
             return Ok(Reply::empty());
         }
-        let (now, id) = (cx.now(), row.id.clone());
-        record.state.stop_asked = Some(now);
-        record.state.enter("Stopping", "Stopping the training job", now);
         let mut batch = Batch::new();
-        batch.update(record.into_row(row, now)?);
-        batch.enqueue(of.kind().as_str(), key_of(scope, &id), now);
+        ask_to_stop(&mut batch, of, row, record, cx.now())?;
         match cx.commit(batch).await {
             Ok(()) => return Ok(Reply::empty()),
             Err(CommitError::Conflict { .. }) => {}

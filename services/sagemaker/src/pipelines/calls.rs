@@ -16,6 +16,8 @@ use crate::names;
 
 /// For so long, in seconds, an internal error of a call that starts a step is taken for a passing one.
 const PATIENCE: i64 = 300;
+/// Training jobs that a tuning step shows.
+const SUMMARIES: usize = 50;
 
 /// The pipeline's role, assumed for one step of the reconciler.
 pub(super) struct Role<'a> {
@@ -38,6 +40,12 @@ fn job(kind: StepKind) -> Option<Job> {
         StepKind::Training => of("DescribeTrainingJob", "StopTrainingJob", "TrainingJobName", "TrainingJobStatus"),
         StepKind::Processing => of("DescribeProcessingJob", "StopProcessingJob", "ProcessingJobName", "ProcessingJobStatus"),
         StepKind::Transform => of("DescribeTransformJob", "StopTransformJob", "TransformJobName", "TransformJobStatus"),
+        StepKind::Tuning => of(
+            "DescribeHyperParameterTuningJob",
+            "StopHyperParameterTuningJob",
+            "HyperParameterTuningJobName",
+            "HyperParameterTuningJobStatus",
+        ),
         StepKind::Model | StepKind::RegisterModel | StepKind::Condition | StepKind::Fail => None,
     }
 }
@@ -181,21 +189,35 @@ impl<'a> Role<'a> {
     /// Looks whether a job has ended.
     pub(super) async fn poll(&self, run: &Loaded, step: &str, kind: StepKind, attempt: u32) -> Option<Observation> {
         let job = job(kind)?;
-        let described = self.call(job.describe, json!({job.name: name_of(run, step, attempt)})).await;
+        let described = self.described(kind, &job, &name_of(run, step, attempt)).await;
         ended(&job, step, attempt, described)
+    }
+
+    /// A job's description. Of a tuning job that is completed also its training jobs, the best first: both are the step's
+    /// properties ("Data Dependency - Property Reference").
+    async fn described(&self, kind: StepKind, job: &Job, name: &str) -> Result<Value> {
+        let mut described = self.call(job.describe, json!({job.name: name})).await?;
+        if kind == StepKind::Tuning && described.get(job.status).and_then(Value::as_str) == Some("Completed") {
+            let best = described.pointer("/BestTrainingJob/FinalHyperParameterTuningJobObjectiveMetric/Type").and_then(Value::as_str);
+            let order = if best == Some("Maximize") { "Descending" } else { "Ascending" };
+            let wanted = json!({job.name: name, "SortBy": "FinalObjectiveMetricValue", "SortOrder": order, "MaxResults": SUMMARIES});
+            let mut listed = self.call("ListTrainingJobsForHyperParameterTuningJob", wanted).await?;
+            described["TrainingJobSummaries"] = listed["TrainingJobSummaries"].take();
+        }
+        Ok(described)
     }
 
     /// Stops a job that still runs; answers how it ended.
     pub(super) async fn stop(&self, run: &Loaded, step: &str, kind: StepKind, attempt: u32, started: bool) -> Option<Observation> {
         let stopped = Observation::StepStopped { step: step.to_owned(), attempt };
         let Some(job) = job(kind) else { return Some(stopped) };
-        let name = json!({job.name: name_of(run, step, attempt)});
-        let described = self.call(job.describe, name.clone()).await;
+        let name = name_of(run, step, attempt);
+        let described = self.described(kind, &job, &name).await;
         match &described {
             // The call that would have started it was never made.
             Err(error) if error.status == 400 && error.code != "AccessDeniedException" && !started => return Some(stopped),
             Ok(job_now) if job_now.get(job.status).and_then(Value::as_str) == Some("InProgress") => {
-                return match self.call(job.stop, name).await {
+                return match self.call(job.stop, json!({job.name: name})).await {
                     Err(error) if error.code == "AccessDeniedException" => {
                         Some(Observation::StepFailed { step: step.to_owned(), attempt, reason: refused(job.stop, &error), kind: None })
                     }

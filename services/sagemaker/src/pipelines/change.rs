@@ -1,5 +1,7 @@
 //! CreatePipeline, UpdatePipeline, DeletePipeline.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::json;
 use tenantry_core::{Arn, Result, Scope, Tag};
@@ -10,6 +12,7 @@ use tenantry_store::{Batch, ByScope, CommitError, Expect, List, Row};
 use super::{
     quota,
     record::{self, LAST_RUN, Parallelism, PipelineRecord, RUNNING, STATE, STEP_CACHE},
+    versions,
 };
 use crate::{
     author,
@@ -127,10 +130,13 @@ async fn create(cx: &Cx, permit: Permit<CreatePipeline>, input: CreateInput) -> 
         created_by: by.clone(),
         modified_by: by,
         token: input.client_request_token.clone(),
+        version: 1,
+        aliases: BTreeMap::new(),
     };
     let mut batch = Batch::new();
     batch.put(Row::new(names::PIPELINE, scope, id, now).name(input.pipeline_name).status("Active").with(&record)?, Expect::Absent);
     batch.put(record::definition_row(scope, id, id, &text, now)?, Expect::Absent);
+    versions::add(&mut batch, scope, id, &record, &text, now)?;
     batch.set_tags(arn.as_str(), input.tags);
     match cx.commit(batch).await {
         Err(CommitError::Conflict { .. }) => match cx.kernel.store().get(names::PIPELINE, scope, id).await? {
@@ -188,6 +194,14 @@ async fn update(cx: &Cx, permit: Permit<UpdatePipeline>, input: UpdateInput) -> 
     let mut record: PipelineRecord = row.body()?;
     let mut batch = Batch::new();
     if let Some(text) = input.source.text(cx).await? {
+        let before = record::definition_text(&cx.kernel, scope, &row.id).await?;
+        if before != text {
+            // Of a pipeline that was made before there were versions, the first is kept now.
+            let (old, _) = versions::get(&cx.kernel, scope, &arn, &row, record.version).await?;
+            batch.put(old, Expect::Any);
+            record.version += 1;
+            versions::add(&mut batch, scope, &row.id, &record, &text, now)?;
+        }
         batch.put(record::definition_row(scope, &row.id, &row.id, &text, now)?, Expect::Present);
     }
     record.display_name = input.pipeline_display_name.or(record.display_name);
@@ -197,7 +211,7 @@ async fn update(cx: &Cx, permit: Permit<UpdatePipeline>, input: UpdateInput) -> 
     record.modified_by = author::of(&cx.caller);
     batch.update(row.at(now).with(&record)?);
     cx.commit(batch).await.map_err(changed)?;
-    Ok(Reply::new(json!({"PipelineArn": arn})))
+    Ok(Reply::new(json!({"PipelineArn": arn, "PipelineVersionId": record.version})))
 }
 
 /// A lost race as SageMaker answers it.
@@ -243,6 +257,11 @@ async fn delete(cx: &Cx, permit: Permit<DeletePipeline>, input: DeleteInput) -> 
         }
         batch.delete(STATE, scope, &*execution.id, Expect::Any);
         batch.set_tags(execution.body::<record::ExecutionRecord>()?.arn, Vec::new());
+    }
+    for kind in [versions::VERSION, versions::VERSION_RUN] {
+        for version in store.list(&List::of(kind, scope).parent(&row.id)).await? {
+            batch.delete(kind, scope, version.id, Expect::Any);
+        }
     }
     for cached in store.list(&List::of(STEP_CACHE, scope).parent(&row.id)).await? {
         batch.delete(STEP_CACHE, scope, cached.id, Expect::Any);

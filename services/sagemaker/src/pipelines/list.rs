@@ -5,8 +5,12 @@ use serde_json::{Value, json};
 use tenantry_core::Result;
 use tenantry_flow::pipeline::view;
 use tenantry_kernel::{Check, Checks, Cx, Permit, Reply};
+use tenantry_store::Row;
 
-use super::record::{self, ExecutionRecord, PipelineRecord, members};
+use super::{
+    record::{self, ExecutionRecord, PipelineRecord, members},
+    versions::{self, Wanted},
+};
 use crate::{
     error::{not_found, validation},
     listing::{self, Filter, Shape},
@@ -75,7 +79,7 @@ fn paged(member: &str, list: Vec<Value>, next_token: Option<String>) -> Reply {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ExecutionsInput {
     pipeline_name: String,
-    pipeline_version_alias: Option<Value>,
+    pipeline_version_alias: Option<String>,
     #[serde(flatten)]
     filter: Filter,
 }
@@ -87,16 +91,16 @@ async fn resolve_executions(cx: &Cx, action: &'static str, input: &ExecutionsInp
 }
 
 async fn executions(cx: &Cx, permit: Permit<ListPipelineExecutions>, mut input: ExecutionsInput) -> Result<Reply> {
-    if input.pipeline_version_alias.is_some() {
-        return Err(validation("Pipeline versions are not supported: list the executions without a version."));
-    }
     let arn = record::pipeline_arn(cx, &input.pipeline_name)?;
     let row = record::pipeline(cx, permit.scope(), &arn).await?;
     if input.filter.sort_by.as_deref() == Some("PipelineExecutionArn") {
         // Rows of executions have no name, so that their ids count, which are ordered like their ARNs.
         input.filter.sort_by = Some("Name".to_owned());
     }
-    let page = listing::page(cx, permit.scope(), Shape::of(names::EXECUTION).parent(&row.id), &input.filter, |_| true).await?;
+    let pipeline: PipelineRecord = row.body()?;
+    let wanted = Wanted { pipeline_version_id: None, pipeline_version_alias: input.pipeline_version_alias }.number(&arn, &pipeline)?;
+    let of_version = |row: &Row| wanted.is_none() || row.body::<ExecutionRecord>().is_ok_and(|execution| execution.version == wanted);
+    let page = listing::page(cx, permit.scope(), Shape::of(names::EXECUTION).parent(&row.id), &input.filter, of_version).await?;
     let mut summaries = Vec::with_capacity(page.rows.len());
     for row in &page.rows {
         let execution: ExecutionRecord = row.body()?;
@@ -107,6 +111,7 @@ async fn executions(cx: &Cx, permit: Permit<ListPipelineExecutions>, mut input: 
             ("PipelineExecutionDescription", execution.description.map(Value::from)),
             ("PipelineExecutionDisplayName", execution.display_name.map(Value::from)),
             ("PipelineExecutionFailureReason", execution.failure_reason.map(Value::from)),
+            ("PipelineVersionAliases", execution.version.and_then(|version| versions::aliases(&pipeline, version))),
         ])));
     }
     Ok(paged("PipelineExecutionSummaries", summaries, page.next_token))

@@ -7,7 +7,7 @@
 //!
 //! Rows: `sagemaker.pipeline` and `sagemaker.execution` hold what listings show, `sagemaker.definition` the
 //! texts, `sagemaker.execution-state` the machine's state, `sagemaker.step-cache` the newest run of a step
-//! by its cache key. What it does not do: pipeline versions, events.
+//! by its cache key, `sagemaker.pipeline-version` what definitions were before. What it does not do: events.
 
 mod calls;
 mod change;
@@ -20,6 +20,7 @@ mod record;
 mod start;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 use std::sync::Arc;
 
@@ -45,6 +46,8 @@ pub fn table() -> Vec<OperationRow> {
         OperationRow::of::<control::StopPipelineExecution>(),
         OperationRow::of::<control::RetryPipelineExecution>(),
         OperationRow::of::<control::UpdatePipelineExecution>(),
+        OperationRow::of::<versions::UpdatePipelineVersion>(),
+        OperationRow::of::<versions::ListPipelineVersions>(),
     ]
 }
 

@@ -1,5 +1,7 @@
 //! The rows of pipelines and executions, and how they are found by name or ARN.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tenantry_core::{Arn, AwsError, Result, Scope, Timestamp};
@@ -36,6 +38,16 @@ pub(crate) struct PipelineRecord {
     pub modified_by: Value,
     /// CreatePipeline's client token.
     pub token: String,
+    /// The latest version.
+    #[serde(default = "first_version")]
+    pub version: u64,
+    /// Versions by their aliases.
+    #[serde(default)]
+    pub aliases: BTreeMap<String, u64>,
+}
+
+const fn first_version() -> u64 {
+    1
 }
 
 /// An execution without its state.
@@ -53,6 +65,9 @@ pub(crate) struct ExecutionRecord {
     #[serde(default)]
     pub no_experiment: bool,
     pub selective: Option<Value>,
+    /// The version of the pipeline that it runs.
+    #[serde(default)]
+    pub version: Option<u64>,
     pub failure_reason: Option<String>,
     pub created_by: Value,
     pub modified_by: Value,

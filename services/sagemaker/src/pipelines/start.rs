@@ -12,6 +12,7 @@ use super::{
     change::{changed, role_of},
     quota,
     record::{self, ExecutionRecord, LAST_RUN, Parallelism, PipelineRecord, RUNNING, STATE},
+    versions::{self, Wanted},
 };
 use crate::{
     author,
@@ -32,8 +33,8 @@ pub(crate) struct StartInput {
     parallelism_configuration: Option<Parallelism>,
     selective_execution_config: Option<Value>,
     role_arn: Option<String>,
-    pipeline_version_id: Option<Value>,
-    pipeline_version_alias: Option<Value>,
+    #[serde(flatten)]
+    version: Wanted,
     mlflow_experiment_name: Option<Value>,
 }
 
@@ -50,19 +51,22 @@ async fn resolve(cx: &Cx, action: &'static str, input: &StartInput) -> Result<Ch
     let role = input.role_arn.as_deref().map(|role| role_of(cx, role)).transpose()?;
     let arn = record::pipeline_arn(cx, &input.pipeline_name)?;
     let pass = role.map(|role| Check::pass_role_for(role, names::PRINCIPAL, &arn));
-    let version = input.pipeline_version_id.as_ref().map(ToString::to_string);
+    let version = input.version.key(cx, &arn).await?;
     Ok(Checks::from(Check::on(action, arn).key_if("sagemaker:PipelineVersionId", version)).and_if(pass))
 }
 
 async fn start(cx: &Cx, permit: Permit<StartPipelineExecution>, input: StartInput) -> Result<Reply> {
-    if input.pipeline_version_id.is_some() || input.pipeline_version_alias.is_some() || input.mlflow_experiment_name.is_some() {
-        return Err(validation("Pipeline versions and MLflow experiments are not supported: start the pipeline without them."));
+    if input.mlflow_experiment_name.is_some() {
+        return Err(validation("MLflow experiments are not supported: start the pipeline without MlflowExperimentName."));
     }
     let (scope, now) = (permit.scope(), cx.now());
     let pipeline_arn = record::pipeline_arn(cx, &input.pipeline_name)?;
     let row = record::pipeline(cx, scope, &pipeline_arn).await?;
     let pipeline: PipelineRecord = row.body()?;
-    let text = record::definition_text(&cx.kernel, scope, &row.id).await?;
+    let (version, text) = match input.version.number(&pipeline_arn, &pipeline)? {
+        Some(number) => (number, versions::get(&cx.kernel, scope, &pipeline_arn, &row, number).await?.1.text),
+        None => (pipeline.version, record::definition_text(&cx.kernel, scope, &row.id).await?),
+    };
     let definition = Definition::parse(&text).map_err(|error| validation(error.to_string()))?;
     let given: Vec<_> = input.pipeline_parameters.into_iter().map(|p| (p.name, p.value)).collect();
     let parameters = bind(&definition, &given).map_err(validation)?;
@@ -100,6 +104,7 @@ async fn start(cx: &Cx, permit: Permit<StartPipelineExecution>, input: StartInpu
         experiment: state.experiment(&definition),
         no_experiment: false,
         selective: input.selective_execution_config,
+        version: Some(version),
         failure_reason: None,
         created_by: by.clone(),
         modified_by: by,
@@ -108,6 +113,8 @@ async fn start(cx: &Cx, permit: Permit<StartPipelineExecution>, input: StartInpu
     let mut batch = Batch::new();
     batch.require(names::PIPELINE, scope, &*row.id, Expect::Present);
     batch.put(Row::new(LAST_RUN, scope, &*row.id, now), Expect::Any);
+    let of_version = Row::new(versions::VERSION_RUN, scope, versions::id(&row.id, version), now).parent(&*row.id);
+    batch.put(of_version.with(&arn)?, Expect::Any);
     batch.put(record::running(scope, &id, &row.id, now), Expect::Any);
     batch.put(Row::new(names::EXECUTION, scope, &*id, now).parent(&*row.id).status("Executing").with(&record)?, Expect::Absent);
     batch.put(Row::new(STATE, scope, &*id, now).parent(&*row.id).with(&state)?, Expect::Absent);

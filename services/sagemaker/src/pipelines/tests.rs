@@ -4,6 +4,8 @@ use tenantry_store::Fault;
 
 use crate::world::{ALL, REGION, World};
 
+mod versions;
+
 fn token() -> String {
     format!("{}-{}", tenantry_kernel::Ids::uuid(), "t")
 }
@@ -339,6 +341,38 @@ async fn failures_are_retried_and_runs_stopped() {
 }
 
 #[tokio::test]
+async fn a_tuning_steps_best_training_jobs_go_on_to_the_next() {
+    let world = World::new();
+    let admin = world.role("admin", ALL, &[]).await;
+    let tune = json!({"Name": "Tune", "Type": "Tuning", "Arguments": {
+        "HyperParameterTuningJobConfig": {"Strategy": "Random", "ResourceLimits": {"MaxParallelTrainingJobs": 1}},
+        "TrainingJobDefinition": {"RoleArn": "arn:aws:iam::111122223333:role/job", "AlgorithmSpecification": {"TrainingInputMode": "File"},
+            "OutputDataConfig": {"S3OutputPath": "s3://bucket/out"}, "StoppingCondition": {"MaxRuntimeInSeconds": 60}}}});
+    let mut train = training("Train");
+    train["Arguments"]["HyperParameters"] = json!({
+        "best": {"Get": "Steps.Tune.BestTrainingJob.TrainingJobName"},
+        "top": {"Std:Join": {"On": "/", "Values": ["s3:/", "bucket", {"Get": "Steps.Tune.TrainingJobSummaries[1].TrainingJobName"}, "output/model.tar.gz"]}},
+        "order": {"Get": "Steps.Tune.TrainingJobSummaries[0].TrainingJobName"},
+    });
+    create(&world, &admin, "p", "admin", &[tune, train]).await;
+    let arn = start(&world, &admin, "p").await;
+    world.pass(4).await;
+    let all = steps(&world, &admin, &arn).await;
+    assert_eq!(status(&world, &admin, &arn).await, "Succeeded", "{all:?}");
+    let made = all[0]["Metadata"]["TuningJob"]["Arn"].as_str().unwrap();
+    let name = made.rsplit('/').next().unwrap();
+    assert!(made.contains(":hyper-parameter-tuning-job/") && name.len() <= 32 && name.contains("-tune-"), "{made}");
+    let rows = world.kernel.store().list(&tenantry_store::List::of(crate::names::TRAINING_JOB, &world.scope())).await.unwrap();
+    let body: Value = rows[0].body().unwrap();
+    let parameters = &body["HyperParameters"];
+    assert_eq!(
+        (&parameters["top"], &parameters["order"]),
+        (&json!("s3://bucket/second/output/model.tar.gz"), &json!("FinalObjectiveMetricValue-Descending"))
+    );
+    assert!(parameters["best"].as_str().unwrap().to_lowercase().starts_with(name), "{parameters}");
+}
+
+#[tokio::test]
 async fn an_earlier_run_is_reused_until_it_expires() {
     let world = World::new();
     let admin = world.role("admin", ALL, &[]).await;
@@ -382,13 +416,27 @@ async fn selected_steps_take_the_others_from_an_earlier_execution() {
     let mut second = training("Second");
     second["DependsOn"] = json!(["First"]);
     create(&world, &admin, "p", "admin", &[training("First"), second]).await;
-    let select = json!({"PipelineName": "p", "ClientRequestToken": token(), "SelectiveExecutionConfig": {"SelectedSteps": [{"StepName": "Second"}]}});
-    assert_eq!(world.refused(&admin, "StartPipelineExecution", select.clone()).await.code, "ValidationException");
-    start(&world, &admin, "p").await;
+    let select = |source: Option<&str>| {
+        let mut config = json!({"SelectedSteps": [{"StepName": "Second"}]});
+        if let Some(source) = source {
+            config["SourcePipelineExecutionArn"] = json!(source);
+        }
+        json!({"PipelineName": "p", "ClientRequestToken": token(), "SelectiveExecutionConfig": config})
+    };
+    let first = start(&world, &admin, "p").await;
+    let error = world.refused(&admin, "StartPipelineExecution", select(Some(&first))).await;
+    assert!(error.message.contains("it is in status Executing"), "{error}");
     world.pass(3).await;
-    let arn = world.ok(&admin, "StartPipelineExecution", select).await["PipelineExecutionArn"].as_str().unwrap().to_owned();
+    let error = world.refused(&admin, "StartPipelineExecution", select(None)).await;
+    assert_eq!(error.code, "ValidationException");
+    assert!(error.message.starts_with("Invalid SourcePipelineExecutionArn: null."), "no execution is chosen for the caller: {error}");
+    let error = world.refused(&admin, "StartPipelineExecution", select(Some(&first.replace("pipeline/p/", "pipeline/q/")))).await;
+    assert!(error.message.contains("is not an execution of this pipeline"), "{error}");
+    let arn = world.ok(&admin, "StartPipelineExecution", select(Some(&first))).await["PipelineExecutionArn"].as_str().unwrap().to_owned();
     world.pass(3).await;
     assert_eq!(status(&world, &admin, &arn).await, "Succeeded");
+    let taken = steps(&world, &admin, &arn).await;
+    assert_eq!(taken[0]["SelectiveExecutionResult"]["SourcePipelineExecutionArn"], json!(first));
     assert_eq!(world.jobs().await, 3);
 }
 

@@ -158,6 +158,7 @@ impl Maker<'_> {
             ("logs", "AmazonResourceName" | "LogGroupIdentifier" | "LogGroupArn") => {
                 Some(format!("arn:aws:logs:us-east-1:{account}:log-group:example"))
             }
+            ("sagemaker", "PipelineArn") => sagemaker("pipeline/example"),
             ("sagemaker", "PipelineExecutionArn") => sagemaker("pipeline/example/execution/exampleexec1"),
             ("sagemaker", "ModelPackageArn") => sagemaker("model-package/example/1"),
             ("sagemaker", "ResourceArn") => sagemaker("pipeline/example"),
@@ -239,6 +240,15 @@ impl Maker<'_> {
                 )]
             }
             ("sagemaker", "CreateApp" | "DescribeApp" | "DeleteApp") => vec![("UserProfileName", json!(NAME))],
+            ("sagemaker", "CreateHyperParameterTuningJob") => vec![(
+                "TrainingJobDefinition",
+                json!({
+                    "AlgorithmSpecification": {"TrainingInputMode": "File"},
+                    "RoleArn": format!("arn:aws:iam::{account}:role/{NAME}"),
+                    "OutputDataConfig": {"S3OutputPath": format!("s3://{BUCKET}/key")},
+                    "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+                }),
+            )],
             ("sagemaker", "CreateModelPackage") => vec![("ModelPackageGroupName", json!(NAME))],
             ("s3", "PutBucketAcl" | "PutObjectAcl") => vec![("ACL", json!("private"))],
             _ => Vec::new(),

@@ -23,6 +23,7 @@ pub fn table() -> Vec<OperationRow> {
         tenantry_logs::table(),
         tenantry_sagemaker::table(),
         tenantry_cloudtrail::table(),
+        tenantry_servicequotas::table(),
     ]
     .concat()
 }

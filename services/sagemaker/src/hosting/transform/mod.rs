@@ -1,29 +1,33 @@
 //! Batch transform: a model run over the objects of a prefix. Follows CreateTransformJob and its kin in the SageMaker API
 //! Reference.
 //!
-//! `split` takes inputs apart, `run` does a job. The operations only write the row.
+//! `split` takes inputs apart, `path` and `joining` are the filters and joins of `DataProcessing`, `run` does a job. The
+//! operations only write the row.
 
+mod joining;
+mod path;
 mod run;
 mod split;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tenantry_compute::quota::Use;
 use tenantry_core::{Arn, AwsError, Result, Scope, Timestamp};
 use tenantry_kernel::{Check, Checks, Cx, OperationRow, Permit, Reply, reconcile::key_of, tags_of};
 use tenantry_store::{Batch, CommitError, Expect, Row};
 
 pub(super) use self::run::Transforms;
 use super::{
-    container::{self, Container, given, refuse},
+    container::{self, Container, refuse},
     model::{self, paged, text},
 };
 use crate::{
-    error::{in_use, limit, validation},
+    error::{in_use, limit, throttled, validation},
     jobs::{container::instance_limits, uri::S3Uri},
     listing::{self, Filter, Shape},
     names,
     operation::operation,
-    tagging,
+    tagging, usage,
 };
 
 /// Instances of one job.
@@ -57,6 +61,14 @@ struct Job {
 }
 
 impl Job {
+    /// The instances that it uses until it is over.
+    fn uses(&self, arn: &Arn) -> usage::Uses {
+        let resources = &self.request["TransformResources"];
+        let mut uses = usage::Uses::new();
+        let count = resources["InstanceCount"].as_u64().unwrap_or(1);
+        usage::add(&mut uses, Use::Transform, text(resources, "InstanceType"), arn.as_str(), count);
+        uses
+    }
     /// Bytes that a request may have.
     fn max_payload(&self) -> usize {
         let mb = self.request["MaxPayloadInMB"].as_u64().unwrap_or(PAYLOAD_MB);
@@ -117,15 +129,9 @@ fn check(input: &Value) -> Result<()> {
         _ => Ok(()),
     };
     one_of("SplitType", &source["SplitType"], &["None", "Line"])?;
-    one_of("CompressionType", &source["CompressionType"], &["None"])?;
+    one_of("CompressionType", &source["CompressionType"], &["None", "Gzip"])?;
     one_of("S3DataType", &source["DataSource"]["S3DataSource"]["S3DataType"], &["S3Prefix", "ManifestFile"])?;
-    let processing = &input["DataProcessing"];
-    one_of("JoinSource", &processing["JoinSource"], &["None"])?;
-    for member in ["InputFilter", "OutputFilter"] {
-        if given(processing, member) {
-            one_of(member, &processing[member], &["$"])?;
-        }
-    }
+    joining::Joining::read(input)?;
     for (what, uri) in
         [("S3Uri", &source["DataSource"]["S3DataSource"]["S3Uri"]), ("S3OutputPath", &input["TransformOutput"]["S3OutputPath"])]
     {
@@ -160,7 +166,12 @@ async fn create(cx: &Cx, permit: Permit<CreateTransformJob>, mut input: Value) -
     if container.multi_model() {
         return Err(validation("A multi-model container cannot be used in a transform job."));
     }
-    container::serving_image(&machinery, &container.image, false)?;
+    if container.direct {
+        return Err(validation(
+            "Containers that are invoked directly cannot be used in a transform job: use InferenceExecutionConfig Serial.",
+        ));
+    }
+    container.check_images(&machinery)?;
     let instance_type = text(&input["TransformResources"], "InstanceType");
     if instance_limits(&machinery, instance_type).is_none() {
         return Err(validation(format!("InstanceType {instance_type} is not known by this instance.")));
@@ -172,19 +183,30 @@ async fn create(cx: &Cx, permit: Permit<CreateTransformJob>, mut input: Value) -
     let job = Job { request: input, container, source_identity, started: None, ended: None, failure: None };
     let id = name.to_lowercase();
     let row = Row::new(names::TRANSFORM_JOB, scope, &id, cx.now()).name(&name).status("InProgress").with(&job)?;
-    let mut batch = Batch::new();
-    batch.put(row, Expect::Absent);
-    batch.set_tags(arn.as_str(), tags);
-    batch.enqueue(names::TRANSFORM_JOB.as_str(), key_of(scope, &id), cx.now());
-    match cx.commit(batch).await {
-        Err(CommitError::Conflict { .. }) => Err(in_use(format!(
-            "Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})"
-        ))),
-        done => {
-            done?;
-            Ok(Reply::new(json!({"TransformJobArn": arn})))
+    let (before, after) = (usage::Uses::new(), job.uses(&arn));
+    let turn = usage::turn(scope, &before, &after).await;
+    for _ in 0..usage::RACES {
+        let mut batch = Batch::new();
+        usage::admit(&cx.kernel, scope, &mut batch, &before, &after).await?;
+        usage::change(&mut batch, scope, &before, &after, cx.now());
+        batch.put(row.clone(), Expect::Absent);
+        batch.set_tags(arn.as_str(), tags.clone());
+        batch.enqueue(names::TRANSFORM_JOB.as_str(), key_of(scope, &id), cx.now());
+        match cx.commit(batch).await {
+            Err(error) if usage::raced(&error) => {}
+            Err(CommitError::Conflict { .. }) => {
+                return Err(in_use(format!(
+                    "Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})"
+                )));
+            }
+            done => {
+                done?;
+                drop(turn);
+                return Ok(Reply::new(json!({"TransformJobArn": arn})));
+            }
         }
     }
+    Err(throttled())
 }
 
 async fn resolve_named(cx: &Cx, action: &'static str, input: &Value) -> Result<Checks> {
@@ -291,8 +313,9 @@ mod tests {
             ("/MaxConcurrentTransforms", json!(17)),
             ("/DataCaptureConfig", json!({"DestinationS3Uri": "s3://bucket/c"})),
             ("/TransformInput/SplitType", json!("RecordIO")),
+            ("/TransformInput/SplitType", json!("TFRecord")),
             ("/DataProcessing/JoinSource", json!("Input")),
-            ("/DataProcessing/InputFilter", json!("$[1:]")),
+            ("/DataProcessing/InputFilter", json!("$..a")),
             ("/TransformOutput/S3OutputPath", json!("https://bucket/out")),
             ("/TransformResources/InstanceCount", json!(MAX_INSTANCES + 1)),
         ] {

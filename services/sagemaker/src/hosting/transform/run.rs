@@ -5,27 +5,31 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    io::Write as _,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
+use flate2::write::MultiGzDecoder;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use serde_json::json;
+use tenantry_compute::{Class, Limits};
 use tenantry_core::{Result, Scope};
 use tenantry_kernel::{Kernel, Next, Reconciler, StepFuture, reconcile::parse_key};
 use tenantry_store::{Batch, CommitError, Row};
 use tokio::{
     io::AsyncWriteExt,
-    sync::{Semaphore, watch},
+    sync::watch,
     task::{JoinHandle, JoinSet},
     time::Instant,
 };
 
 use super::{
     Job, arn,
+    joining::Joining,
     split::{Splitter, TooLarge},
 };
 use crate::{
@@ -35,22 +39,23 @@ use crate::{
         variant::Size,
     },
     jobs::{
-        container::digest,
+        admission::{self, Admission, Wish},
+        container::{digest, instance_limits},
         data::{Mover, TransferError},
         logs,
         uri::S3Uri,
     },
-    names,
+    names, usage,
 };
 
-/// Transform jobs that run at a time; more wait.
-const AT_A_TIME: usize = 4;
 /// Between looks at a job that runs.
 const AGAIN: Duration = Duration::from_secs(2);
 /// A source that gives nothing for so long has failed.
 const STALL: Duration = Duration::from_secs(120);
 /// Bytes that one answer may have.
 const MAX_ANSWER: usize = 100 << 20;
+/// Bytes of gzip that are unpacked at a time.
+const PACKED: usize = 4096;
 /// Seconds that a request may take where the job does not say.
 const TIMEOUT_SECS: u64 = 600;
 /// Seconds for the model's data, and GiB.
@@ -62,12 +67,12 @@ const STARTUP_SECS: u64 = 600;
 pub(in crate::hosting) struct Transforms {
     machinery: Arc<Machinery>,
     running: Arc<Mutex<HashMap<String, watch::Sender<bool>>>>,
-    places: Arc<Semaphore>,
+    admission: Arc<Admission>,
 }
 
 impl Transforms {
     pub fn new(machinery: &Arc<Machinery>) -> Self {
-        Self { machinery: Arc::clone(machinery), running: Arc::default(), places: Arc::new(Semaphore::new(AT_A_TIME)) }
+        Self { machinery: Arc::clone(machinery), running: Arc::default(), admission: Admission::of(machinery) }
     }
 }
 
@@ -90,10 +95,32 @@ impl Reconciler for Transforms {
                 running.get(key).map(|stopping| if stop { stopping.send_replace(true) } else { false }).is_some()
             };
             if !known && stop {
+                self.admission.leave(&admission::key_in(self.queue(), key));
                 end(kernel, &scope, id, Outcome::Stopped).await?;
                 return Ok(Next::Done);
             }
-            if !known && let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            if !known {
+                let job: Job = row.body()?;
+                let resources = &job.request["TransformResources"];
+                let Some(limits) = instance_limits(&self.machinery, resources["InstanceType"].as_str().unwrap_or_default()) else {
+                    end(kernel, &scope, id, Outcome::Failed("ClientError: the instance type is not known here".to_owned())).await?;
+                    return Ok(Next::Done);
+                };
+                let pool_key = admission::key_in(self.queue(), key);
+                let wish = Wish {
+                    key: pool_key.clone(),
+                    account: &scope.account,
+                    since: row.created,
+                    limits: &limits,
+                    count: resources["InstanceCount"].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(1),
+                    class: Class::Ending,
+                    first: false,
+                    item: (self.queue(), key.to_owned()),
+                };
+                if let Err((_, again)) = self.admission.ask(kernel, wish) {
+                    return Ok(Next::After(again));
+                }
+                let place = self.admission.hold(pool_key);
                 let (stopping, stopped) = watch::channel(false);
                 self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), stopping);
                 let task = Task { kernel: kernel.clone(), machinery: Arc::clone(&self.machinery), scope, row, stopped };
@@ -131,6 +158,7 @@ async fn end(kernel: &Kernel, scope: &Scope, id: &str, outcome: Outcome) -> Resu
         row.status = status.to_owned();
         row.set_body(&job)?;
         let mut batch = Batch::new();
+        usage::change(&mut batch, scope, &job.uses(&arn(scope, &row.name)), &usage::Uses::new(), kernel.now());
         batch.update(row.at(kernel.now()));
         match kernel.store().commit(batch).await {
             Err(CommitError::Conflict { .. }) => {}
@@ -182,6 +210,7 @@ impl Task {
         let resources = &job.request["TransformResources"];
         let size = Size::Instance(resources["InstanceType"].as_str().unwrap_or_default().to_owned());
         let Some(limits) = size.limits(&self.machinery) else { return Vec::new() };
+        let limits = Limits { disk_bytes: Some(DOWNLOAD.1 << 30), ..limits };
         let arn = arn(&self.scope, &self.row.name);
         let count = resources["InstanceCount"].as_u64().unwrap_or(1);
         let mut env: Vec<(String, String)> = job.request["Environment"]
@@ -226,6 +255,7 @@ impl Task {
     async fn transform(&self, job: &Job, instances: &[Arc<Instance>]) -> std::result::Result<(), String> {
         let Some(first) = instances.first() else { return Err("ClientError: the instance type is not known by this instance".to_owned()) };
         let mover = first.mover().await.map_err(|error| format!("ClientError: {}", error.message))?;
+        let joining = Arc::new(Joining::read(&job.request).map_err(|error| format!("ClientError: {}", error.message))?);
         let inputs = inputs(job, &mover).await?;
         let mut queues: Vec<VecDeque<(S3Uri, S3Uri)>> = vec![VecDeque::new(); instances.len()];
         for (index, input) in inputs.into_iter().enumerate() {
@@ -233,7 +263,13 @@ impl Task {
         }
         let mut workers = JoinSet::new();
         for (instance, queue) in instances.iter().zip(queues) {
-            let worker = Worker { instance: Arc::clone(instance), mover: mover.clone(), job: job.clone(), log: self.log("data-log") };
+            let worker = Worker {
+                instance: Arc::clone(instance),
+                mover: mover.clone(),
+                job: job.clone(),
+                joining: Arc::clone(&joining),
+                log: self.log("data-log"),
+            };
             let dir = self.machinery.work.join(format!("{}-out", instance.plan.id));
             workers.spawn(async move {
                 let done = worker.work(queue, &dir).await;
@@ -276,6 +312,7 @@ struct Worker {
     instance: Arc<Instance>,
     mover: Mover,
     job: Job,
+    joining: Arc<Joining>,
     log: logs::Destination,
 }
 
@@ -320,11 +357,29 @@ impl Worker {
             )
         };
         let stalled = |why: String| format!("ClientError: Data download failed: {from}: {why}");
+        let packed = |error: std::io::Error| format!("ClientError: {from} is not in gzip format: {error}");
+        let mut unpack = (request["TransformInput"]["CompressionType"] == json!("Gzip")).then(|| MultiGzDecoder::new(Vec::new()));
         let mut body = self.mover.open(from).await.map_err(|error| stalled(error.to_string()))?;
         let mut sent: VecDeque<Sent> = VecDeque::new();
         while let Some(frame) = tokio::time::timeout(STALL, body.frame()).await.map_err(|error| stalled(error.to_string()))? {
             let Ok(data) = frame.map_err(|error| stalled(error.to_string()))?.into_data() else { continue };
-            for record in splitter.feed(&data).map_err(too_large)? {
+            // Little by little: what is packed well comes out a thousand times as large.
+            for part in data.chunks(if unpack.is_some() { PACKED } else { data.len().max(1) }) {
+                let plain = match &mut unpack {
+                    Some(unpack) => {
+                        unpack.write_all(part).and_then(|()| unpack.flush()).map_err(packed)?;
+                        std::mem::take(unpack.get_mut())
+                    }
+                    None => Vec::new(),
+                };
+                let part = if unpack.is_some() { &plain[..] } else { part };
+                for record in splitter.feed(part).map_err(too_large)? {
+                    self.submit(from, record, &mut sent, out).await?;
+                }
+            }
+        }
+        if let Some(unpack) = unpack {
+            for record in splitter.feed(&unpack.finish().map_err(packed)?).map_err(too_large)? {
                 self.submit(from, record, &mut sent, out).await?;
             }
         }
@@ -349,8 +404,8 @@ impl Worker {
         {
             self.take(from, next, out).await?;
         }
-        let (instance, job) = (Arc::clone(&self.instance), self.job.clone());
-        sent.push_back(tokio::spawn(async move { invoke(&instance, &job, record).await }));
+        let (instance, job, joining) = (Arc::clone(&self.instance), self.job.clone(), Arc::clone(&self.joining));
+        sent.push_back(tokio::spawn(async move { record_by(&instance, &job, joining, record).await }));
         Ok(())
     }
 
@@ -373,25 +428,51 @@ impl Worker {
     }
 }
 
-/// One request; a container that is busy is asked again as often as the job says.
-async fn invoke(instance: &Arc<Instance>, job: &Job, record: Bytes) -> std::result::Result<Bytes, String> {
+/// One request and what is kept of its answer. Large batches are filtered beside the tasks that move bytes.
+async fn record_by(instance: &Arc<Instance>, job: &Job, joining: Arc<Joining>, record: Bytes) -> std::result::Result<Bytes, String> {
+    if joining.is_nothing() {
+        return through(instance, job, record).await.map(|(answer, _)| answer);
+    }
+    let gone = |error: tokio::task::JoinError| format!("InternalServerError: {error}");
+    let (filter, whole) = (Arc::clone(&joining), record.clone());
+    let request = tokio::task::spawn_blocking(move || filter.request(&whole)).await.map_err(gone)??;
+    let (answer, kind) = through(instance, job, request).await?;
+    tokio::task::spawn_blocking(move || joining.answer(&record, answer, kind.as_deref())).await.map_err(gone)?
+}
+
+type Told = (Bytes, Option<String>);
+
+/// What the containers of an instance make of a request, one after the other, with its content type.
+async fn through(instance: &Arc<Instance>, job: &Job, record: Bytes) -> std::result::Result<Told, String> {
+    let text = |value: &serde_json::Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let accept = text(&job.request["TransformOutput"]["Accept"]);
+    let mut told = (record, text(&job.request["TransformInput"]["ContentType"]));
+    let mut containers = instance.containers().peekable();
+    while let Some(container) = containers.next() {
+        let accept = accept.as_deref().filter(|_| containers.peek().is_none());
+        told = invoke(container, job, &told, accept).await?;
+    }
+    Ok(told)
+}
+
+/// An answer; a container that is busy is asked again as often as the job says.
+async fn invoke(instance: &Instance, job: &Job, (record, kind): &Told, accept: Option<&str>) -> std::result::Result<Told, String> {
     let settings = &job.request["ModelClientConfig"];
     let retries = settings["InvocationsMaxRetries"].as_u64().unwrap_or(0);
     let timeout = Duration::from_secs(settings["InvocationsTimeoutInSeconds"].as_u64().unwrap_or(TIMEOUT_SECS));
     let mut tries = 0;
     loop {
         let mut request = Request::post("/invocations").header("host", "container");
-        for (name, value) in
-            [("content-type", &job.request["TransformInput"]["ContentType"]), ("accept", &job.request["TransformOutput"]["Accept"])]
-        {
-            if let Some(value) = value.as_str().filter(|value| !value.is_empty()) {
+        for (name, value) in [("content-type", kind.as_deref()), ("accept", accept)] {
+            if let Some(value) = value {
                 request = request.header(name, value);
             }
         }
         let request = request.body(Full::new(record.clone())).map_err(|error| format!("ClientError: {error}"))?;
         let failed = match instance.connections.send(&instance.workload(), request, Instant::now() + timeout).await {
             Ok(answer) if (200..300).contains(&answer.status) => {
-                return answer.read(MAX_ANSWER).await.map_err(|error| format!("AlgorithmError: {error}"));
+                let kind = answer.header("content-type");
+                return answer.read(MAX_ANSWER).await.map(|answer| (answer, kind)).map_err(|error| format!("AlgorithmError: {error}"));
             }
             Ok(answer) => {
                 let status = answer.status;

@@ -42,11 +42,13 @@ pub struct Script {
     /// Written below the mounts: path inside, content.
     pub writes: Vec<(&'static str, &'static str)>,
     pub prints: Vec<&'static str>,
+    /// Printed after that, out of hyperparameters.json.
+    pub respond: Option<fn(&Value) -> Vec<String>>,
 }
 
 impl Script {
     pub fn exits(exit: i32) -> Self {
-        Self { exit, oom: false, endless: false, writes: Vec::new(), prints: Vec::new() }
+        Self { exit, oom: false, endless: false, writes: Vec::new(), prints: Vec::new(), respond: None }
     }
 }
 
@@ -55,7 +57,7 @@ pub struct Engine {
     pub works: Mutex<BTreeMap<String, (Workload, WorkStatus)>>,
     /// What was found in the mounts when each workload started: path inside to content.
     pub seen: Mutex<Vec<BTreeMap<String, String>>>,
-    changes: watch::Sender<u64>,
+    pub changes: watch::Sender<u64>,
     pub starts: AtomicUsize,
 }
 
@@ -83,6 +85,8 @@ impl Compute for Engine {
             for mount in workload.hosts.iter().flat_map(|host| &host.mounts) {
                 gather(&mount.host, &mount.target, &mut seen);
             }
+            let parameters = seen.get("/opt/ml/input/config/hyperparameters.json").map(|text| serde_json::from_str(text).unwrap());
+            let answers = script.respond.zip(parameters).map(|(respond, parameters)| respond(&parameters)).unwrap_or_default();
             self.seen.lock().unwrap().push(seen);
             for (path, content) in script.writes {
                 let mounts = &workload.hosts[0].mounts;
@@ -95,8 +99,8 @@ impl Compute for Engine {
                 std::fs::create_dir_all(at.parent().unwrap()).unwrap();
                 std::fs::write(at, content).unwrap();
             }
-            for text in script.prints {
-                let line = LogLine { workload: workload.name.clone(), host: 0, time: Timestamp::from_secs(1), text: text.into() };
+            for text in script.prints.into_iter().map(str::to_owned).chain(answers) {
+                let line = LogLine { workload: workload.name.clone(), host: 0, time: Timestamp::from_secs(1), text };
                 workload.logs.as_ref().unwrap().send(line).await.unwrap();
             }
             let state = if script.endless { HostState::Running } else { ended(Some(script.exit), script.oom) };
@@ -106,6 +110,7 @@ impl Compute for Engine {
                 ended: (!script.endless).then_some(Timestamp::from_secs(2)),
                 timed_out: false,
                 stopped: false,
+                disk_full: false,
                 failure: None,
                 progress: None,
             };
@@ -324,11 +329,13 @@ impl World {
             Blobs::open(dir.join(format!("blobs-{}", COUNT.fetch_add(1, Ordering::Relaxed)))).unwrap(),
         )
         .service(&crate::jobs::table())
+        .service(&crate::tuning::table())
+        .service(&crate::tagging::table())
         .service(&s3)
         .brokers(Arc::clone(doors) as Arc<dyn Brokers>)
         .provide(Arc::clone(&machinery))
         .provide(Arc::clone(objects));
-        for reconciler in crate::jobs::reconcilers(&machinery) {
+        for reconciler in crate::jobs::reconcilers(&machinery).into_iter().chain(crate::tuning::reconcilers()) {
             builder = builder.reconciler(reconciler);
         }
         builder.build()
