@@ -47,19 +47,30 @@ class Writer:
 
     name = ""
     things = 8
+    # What 200 kills must have exercised at least, by the names of `tally`.
+    floors = {}
 
-    def __init__(self, server, chance):
-        self.server, self.chance = server, chance
+    def __init__(self, server, chance, tenant):
+        self.server, self.chance, self.tenant = server, chance, tenant
+        self.tally = {}
         self.known, self.doubt = {}, {}
         self.acknowledged = self.interrupted = self.took_effect = self.count = 0
-        self.clients = {}
 
     def client(self, service):
-        """One for all lives: the server comes back where it was. It repeats nothing by itself: a repeated PUT is a second version."""
-        if service not in self.clients:
-            once = {"total_max_attempts": 1, "mode": "standard"}
-            self.clients[service] = self.server.client(service, read_timeout=60, retries=once, s3={"addressing_style": "path"})
-        return self.clients[service]
+        return self.tenant.client(self.server, service)
+
+    def count_one(self, what):
+        self.tally[what] = self.tally.get(what, 0) + 1
+
+    @property
+    def title(self):
+        return f"{self.name} of {self.tenant.name}"
+
+    def unexercised(self, kills):
+        """What was done too seldom for the run to mean anything."""
+        have = {"acknowledged": self.acknowledged} | self.tally
+        wanted = {what: floor * kills // 200 for what, floor in self.floors.items()}
+        return [f"only {have.get(what, 0)} {what}, {floor} are wanted" for what, floor in wanted.items() if have.get(what, 0) < floor]
 
     def calling(self, call, *arguments, **named):
         try:
@@ -92,7 +103,7 @@ class Writer:
         """Right after a start: all that was under way, and some of the rest."""
         for name in list(self.doubt):
             self.check(name)
-        for name in self.chance.sample(sorted(self.known), min(3, len(self.known))):
+        for name in self.chance.sample(sorted(self.known), min(2, len(self.known))):
             self.check(name)
 
     def check_all(self):
@@ -112,10 +123,15 @@ class Objects(Writer):
     name = "objects"
     things = 30
     sizes = (0, 10, 3000, 70_000, 3 * MIB)
+    floors = {"acknowledged": 60}
+
+    prepared = False
 
     def settle(self):
-        self.bucket = f"crash-{self.name}"
-        self.calling(self.make_bucket)
+        self.bucket = f"crash-{self.name}-{self.tenant.name}"
+        if not self.prepared:
+            self.calling(self.make_bucket)
+            self.prepared = True
         super().settle()
 
     def make_bucket(self):
@@ -143,6 +159,7 @@ class Uploads(Objects):
 
     name = "uploads"
     things = 6
+    floors = {"acknowledged": 8}
 
     def step(self):
         name, s3 = self.pick(), self.client("s3")
@@ -172,6 +189,7 @@ class Versions(Objects):
     name = "versions"
     things = 4
     longest = 40
+    floors = {"acknowledged": 60}
 
     def make_bucket(self):
         super().make_bucket()
@@ -204,6 +222,7 @@ class Roles(Writer):
     """Roles with tags and policies: a thing is the role with all it carries."""
 
     name = "roles"
+    floors = {"acknowledged": 60}
 
     def look(self, name):
         iam = self.client("iam")
@@ -247,10 +266,15 @@ class Working(Writer):
     """A writer that needs a role to work as, and data in a bucket."""
 
     role_name = "CrashExecution"
-    bucket = "crash-data"
+
+    prepared = False
 
     def settle(self):
-        self.calling(self.prepare)
+        self.bucket = f"crash-data-{self.tenant.name}"
+        # Once: what was made is there from then on, or something that needs it fails.
+        if not self.prepared:
+            self.calling(self.prepare)
+            self.prepared = True
         super().settle()
 
     def prepare(self):
@@ -258,7 +282,7 @@ class Working(Writer):
         absent(iam.create_role, "EntityAlreadyExists", RoleName=self.role_name, AssumeRolePolicyDocument=policy(TRUST))
         iam.put_role_policy(RoleName=self.role_name, PolicyName="all", PolicyDocument=policy({"Effect": "Allow", "Action": "*", "Resource": "*"}))
         absent(s3.create_bucket, "BucketAlreadyOwnedByYou", Bucket=self.bucket)
-        self.role = f"arn:aws:iam::{self.server.account}:role/{self.role_name}"
+        self.role = f"arn:aws:iam::{self.tenant.account}:role/{self.role_name}"
 
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
@@ -268,6 +292,7 @@ class Pipelines(Working):
     """Pipelines: a thing is the definition."""
 
     name = "pipelines"
+    floors = {"acknowledged": 60}
 
     def look(self, name):
         answer = absent(self.client("sagemaker").describe_pipeline, "ResourceNotFound", PipelineName=name)
@@ -292,6 +317,7 @@ class Executions(Working):
 
     name = "executions"
     pipeline = "crash-register"
+    floors = {"acknowledged": 40, "succeeded": 40}
 
     def prepare(self):
         super().prepare()
@@ -359,6 +385,7 @@ class Executions(Working):
                 if time.monotonic() > deadline:
                     raise Broken(f"{name} is stuck")
                 time.sleep(0.1)
+            self.count_one(status.lower())
             if status != "Succeeded":
                 raise Broken(f"{name} is {status}: {sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn).get('FailureReason')}")
 
@@ -380,6 +407,7 @@ class Jobs(Working):
 
     name = "jobs"
     ends = ("Completed", "Failed", "Stopped")
+    floors = {"acknowledged": 8, "completed": 4}
 
     def look(self, name):
         job = absent(self.client("sagemaker").describe_processing_job, "ValidationException", "ResourceNotFound", ProcessingJobName=name)
@@ -402,7 +430,6 @@ class Jobs(Working):
 
     def drain(self, deadline):
         sagemaker, s3 = self.client("sagemaker"), self.client("s3")
-        completed = 0
         for name in [name for name, thing in self.known.items() if thing]:
             while (job := sagemaker.describe_processing_job(ProcessingJobName=name))["ProcessingJobStatus"] not in self.ends:
                 if time.monotonic() > deadline:
@@ -413,25 +440,63 @@ class Jobs(Working):
                 raise Broken(f"{name} is Completed and left {objects}")
             if job["ProcessingJobStatus"] == "Failed" and not job.get("FailureReason"):
                 raise Broken(f"{name} failed without a reason")
-            completed += job["ProcessingJobStatus"] == "Completed"
-        print(f"  jobs: {completed} of {len(self.known)} completed, the others say why not")
+            self.count_one(job["ProcessingJobStatus"].lower())
+
+
+# A server of a few lines, so that an endpoint is up within a life. The image is described to the server by `IMAGES`.
+SERVER = """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header('content-length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def do_GET(self):
+        self.answer(b'')
+    def do_POST(self):
+        self.answer(self.rfile.read(int(self.headers.get('content-length') or 0)))
+    def log_message(self, *words):
+        pass
+http.server.ThreadingHTTPServer(('0.0.0.0', 8080), Handler).serve_forever()
+"""
+# The packages are those of the plain Python image, whose environment is made already.
+IMAGES = {
+    "crash-server.toml": f"""
+repository = ["crash-server"]
+[[version]]
+tags = ["*"]
+python = "3.11"
+packages = ["numpy==1.26.4", "pandas==2.2.3", "boto3", "requests", "pip"]
+[entry]
+train = []
+serve = ["python", "-c", {json.dumps(SERVER)}]
+processing = []
+multi_model = false
+"""
+}
 
 
 class Endpoints(Working):
-    """An endpoint that is made, changed and deleted; a thing is its configuration's name."""
+    """Endpoints that are made, changed, asked and deleted. That one is there is certain at once, what it serves once it has settled."""
 
     name = "endpoints"
-    things = 1
+    things = 2
+    floors = {"created": 3, "in service": 6, "updated": 2, "invoked": 2, "deleted": 3}
 
     def prepare(self):
         super().prepare()
         sagemaker = self.client("sagemaker")
         if absent(sagemaker.describe_model, "ValidationException", ModelName="crash") is None:
-            sagemaker.create_model(ModelName="crash", ExecutionRoleArn=self.role, PrimaryContainer={"Image": IMAGE})
+            image = "683313688378.dkr.ecr.us-east-1.amazonaws.com/crash-server:1"
+            sagemaker.create_model(ModelName="crash", ExecutionRoleArn=self.role, PrimaryContainer={"Image": image})
         for number in (1, 2):
             if absent(sagemaker.describe_endpoint_config, "ValidationException", EndpointConfigName=f"crash-{number}") is None:
                 variant = {"VariantName": "All", "ModelName": "crash", "InstanceType": "ml.t2.medium", "InitialInstanceCount": 1, "InitialVariantWeight": 1}
                 sagemaker.create_endpoint_config(EndpointConfigName=f"crash-{number}", ProductionVariants=[variant])
+        # Configurations that an endpoint may come to have, by its name.
+        self.wanted = getattr(self, "wanted", {})
 
     def describe(self, name):
         return absent(self.client("sagemaker").describe_endpoint, "ValidationException", EndpointName=name)
@@ -442,14 +507,57 @@ class Endpoints(Working):
         return "there" if there and there["EndpointStatus"] != "Deleting" else None
 
     def step(self):
-        time.sleep(0.2)
+        time.sleep(0.1)
         name, sagemaker = self.pick(), self.client("sagemaker")
+        if name in self.doubt:
+            self.check(name)
         there = self.calling(self.describe, name)
+        status = there and there["EndpointStatus"]
         config = f"crash-{self.chance.choice((1, 2))}"
-        if there is None and self.known.get(name) is None:
+        if status is None and self.known.get(name) is None:
+            self.wanted[name] = {config}
             self.change(name, "there", sagemaker.create_endpoint, EndpointName=name, EndpointConfigName=config)
-        elif there and there["EndpointStatus"] in ("InService", "Failed") and self.known.get(name) == "there" and self.chance.random() < 0.1:
-            self.change(name, None, sagemaker.delete_endpoint, EndpointName=name)
+            self.count_one("created")
+        elif self.known.get(name) != "there":
+            return
+        elif status == "InService":
+            self.settled(name, there)
+            self.use(name, config)
+        elif status == "Failed":
+            self.remove(name)
+
+    def settled(self, name, there):
+        """What serves is what was asked for, or there is a reason why not."""
+        self.count_one("in service")
+        if there["EndpointConfigName"] not in self.wanted[name] and not there.get("FailureReason"):
+            raise Broken(f"{name} was to serve {self.wanted[name]} and serves {there['EndpointConfigName']}")
+        self.wanted[name] = {there["EndpointConfigName"]}
+
+    def use(self, name, config):
+        drawn = self.chance.random()
+        if drawn < 0.2:
+            self.remove(name)
+        elif drawn < 0.5:
+            self.wanted[name] = self.wanted[name] | {config}
+            self.calling(self.client("sagemaker").update_endpoint, EndpointName=name, EndpointConfigName=config)
+            self.wanted[name] = {config}
+            self.acknowledged += 1
+            self.count_one("updated")
+        else:
+            self.count += 1
+            body = f"{name} {self.count}".encode()
+            try:
+                answer = self.calling(self.client("sagemaker-runtime").invoke_endpoint, EndpointName=name, Body=body, ContentType="text/csv")
+            except botocore.exceptions.ClientError:
+                # After a restart the instances come back a little later.
+                return
+            if self.calling(answer["Body"].read) != body:
+                raise Broken(f"{name} answered another question")
+            self.count_one("invoked")
+
+    def remove(self, name):
+        self.change(name, None, self.client("sagemaker").delete_endpoint, EndpointName=name)
+        self.count_one("deleted")
 
     def drain(self, deadline):
         for name in self.known:
@@ -459,6 +567,17 @@ class Endpoints(Working):
                 time.sleep(0.2)
             if there and there["EndpointStatus"] == "Failed" and not there.get("FailureReason"):
                 raise Broken(f"{name} failed without a reason")
+            if there and there["EndpointStatus"] == "InService":
+                self.settled(name, there)
+        # Those that are there now, and those that were on their way out.
+        for name in [name for name, thing in self.known.items() if thing]:
+            self.remove(name)
+        while any(self.describe(f"{self.name}-{number}") for number in range(self.things)):
+            if time.monotonic() > deadline:
+                raise Broken("an endpoint that was deleted is still there")
+            time.sleep(0.2)
 
 
+# Of the management account, and of a member account beside it.
 WRITERS = [Objects, Uploads, Versions, Roles, Pipelines, Executions, Jobs, Endpoints]
+MEMBER_WRITERS = [Objects, Pipelines, Executions, Jobs, Endpoints]
