@@ -57,6 +57,14 @@ pub fn crash(words: &[String]) -> Result<(), String> {
     run(against_the_binary()?.arg("tests/crash/crash.py").args(words))
 }
 
+/// Whole servers in a simulated world, each by a seed: `--seeds N`, `--first S`. Words go to `tests/simulation`.
+pub fn simulate(words: &[String]) -> Result<(), String> {
+    // Every check of a debug build, at a speed that allows for thousands.
+    let mut arguments = vec!["run", "--quiet", "--profile", "fuzz", "--package", "tenantry-simulation", "--"];
+    arguments.extend(words.iter().map(String::as_str));
+    cargo(&arguments)
+}
+
 /// The journeys' interpreter, with the binary built and Python environments kept between runs.
 fn against_the_binary() -> Result<Command, String> {
     cargo(&["build", "--package", "tenantry"])?;

@@ -3,6 +3,7 @@
 mod bench;
 mod checks;
 mod facts;
+mod fuzz;
 mod models;
 mod promises;
 mod shell;
@@ -21,8 +22,10 @@ const CHORES: &[Chore] = &[
     ("tidy", "formatting, lints, file sizes, promises", checks::tidy),
     ("test", "unit tests and journeys; words behind it go to pytest and run journeys only", checks::test),
     ("crash", "kill the server at random while it works: --kills N, --seed S", checks::crash),
+    ("simulate", "run servers in a simulated world that fails on order: --seeds N, --first S", checks::simulate),
     ("coverage", "write docs/coverage.md from the services' tables; --check only compares", checks::coverage),
     ("bench", "measure ratios and write docs/performance.md", bench::bench),
+    ("fuzz", "fuzz every decoder, or TARGET, for a minute each: --seconds N, --seed S, --keep, --input FILE", fuzz::fuzz),
     ("ci", "tidy and test", checks::ci),
 ];
 

@@ -41,10 +41,6 @@ pub struct Sample {
 }
 
 impl Load {
-    /// An unsigned GET of `/`.
-    pub fn plain(address: &str) -> Self {
-        Self { address: address.to_owned(), method: "GET", path: "/".to_owned(), headers: Vec::new(), body: Bytes::new(), keys: None }
-    }
     /// The same load elsewhere.
     pub fn at(&self, address: &str) -> Self {
         Self { address: address.to_owned(), ..self.clone() }

@@ -1,21 +1,22 @@
 //! `cargo xtask bench`: ratios measured in one run, each against something real on the same machine.
 //!
-//! Prints a Markdown table. The other sides: a bare hyper handler in this process, plain file writes
-//! with fsync, and moto's server where its Python environment is given (`--moto PYTHON`). Absolute
-//! times are noise on shared machines; the ratios are what the page is for.
+//! Prints one section's Markdown table: `--requests` against a bare hyper handler in a process of its own, and moto's server where its
+//! Python environment is given (`--moto PYTHON`); `--objects PROGRAM` against plain files and the S3 server at that path; `--work
+//! DIRECTORY` with the images' own programs in that directory; `--scale`. Absolute times are noise on shared machines; the ratios
+//! are what the page is for.
 
+mod calls;
 mod load;
+mod objects;
 mod scale;
 mod server;
+mod start;
+mod work;
 
-use std::{fs, io::Write, time::Instant};
+use std::{path::Path, time::Duration};
 
-use load::{Load, Sample};
-use server::{Instance, Moto, bare};
-
-const REQUESTS: usize = 4000;
-const MOTO_REQUESTS: usize = 200;
-const MIB: usize = 1024 * 1024;
+use load::Sample;
+use server::{Instance, Moto};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -23,65 +24,45 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 async fn main() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let after = |flag: &str| words.iter().position(|w| w == flag).and_then(|at| words.get(at + 1)).cloned();
+    if words.iter().any(|word| word == "--bare") {
+        return calls::serve_bare().await;
+    }
     let binary = after("--binary").ok_or("--binary PATH of the release build is needed")?;
     if words.iter().any(|word| word == "--scale") {
-        Table::print_scale(&scale::rows(&binary).await?);
+        let mut rows = scale::rows(&binary).await?;
+        rows.extend(start::full(&binary).await?);
+        Table::print_scale(&rows);
         return Ok(());
     }
-    let instance = Instance::start(&binary).await?;
-    let bare = bare().await?;
+    if let Some(other) = after("--objects") {
+        let mut table = Table::default();
+        // The client of that section is not asynchronous.
+        let (table, below) =
+            tokio::task::spawn_blocking(move || objects::rows(&mut table, &binary, &other).map(|below| (table, below))).await??;
+        table.print();
+        Table::print_text(&below);
+        return Ok(());
+    }
+    if let Some(runtime) = after("--work") {
+        Table::print_work(&work::rows(&binary, Path::new(&runtime)).await?);
+        return Ok(());
+    }
+    let mut instance = Instance::start(&binary).await?;
     let moto = match after("--moto") {
         Some(python) => Some(Moto::start(&python).await?),
         None => None,
     };
     let mut table = Table::default();
-    calls(&mut table, &instance, bare, moto.as_ref()).await?;
-    objects(&mut table, &instance).await?;
+    calls::rows(&mut table, &instance, moto.as_ref()).await?;
+    start::rows(&mut table, &mut instance, &binary).await?;
     table.print();
     Ok(())
 }
 
-/// Signed GetCallerIdentity and DescribePipeline, on 1 and 16 connections.
-async fn calls(table: &mut Table, instance: &Instance, bare: String, moto: Option<&Moto>) -> Result<(), Failure> {
-    for connections in [1, 16] {
-        let plain = Load::plain(&bare).run(REQUESTS, connections).await?;
-        let identity = instance.caller_identity();
-        let ours = identity.run(REQUESTS, connections).await?;
-        table.rate(&format!("GetCallerIdentity, signed, {connections} connections"), &ours, "a bare hyper handler", &plain);
-        if let Some(moto) = moto {
-            let theirs = identity.at(&moto.address).run(MOTO_REQUESTS, connections).await?;
-            table.rate(&format!("GetCallerIdentity, signed, {connections} connections"), &ours, "moto's server", &theirs);
-        }
-        let described = instance.describe_pipeline().await?.run(REQUESTS, connections).await?;
-        table.rate(&format!("DescribePipeline, signed, {connections} connections"), &described, "a bare hyper handler", &plain);
-    }
-    Ok(())
-}
-
-/// S3 PUT and GET against a plain file.
-async fn objects(table: &mut Table, instance: &Instance) -> Result<(), Failure> {
-    instance.create_bucket().await?;
-    for (name, size, rounds) in [("1 KiB", 1024, 200), ("64 MiB", 64 * MIB, 4)] {
-        let bytes = vec![7u8; size];
-        let path = std::env::temp_dir().join(format!("tenantry-bench-{}", std::process::id()));
-        let start = Instant::now();
-        for _ in 0..rounds {
-            let mut file = fs::File::create(&path)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-        }
-        let plain_write = start.elapsed() / rounds;
-        let start = Instant::now();
-        for _ in 0..rounds {
-            std::hint::black_box(fs::read(&path)?);
-        }
-        let plain_read = start.elapsed() / rounds;
-        fs::remove_file(&path)?;
-        let (put, get) = instance.put_and_get(&bytes, rounds).await?;
-        table.times(&format!("S3 PutObject of {name}"), put, "write and fsync of a file", plain_write);
-        table.times(&format!("S3 GetObject of {name}"), get, "read of a file (cached)", plain_read);
-    }
-    Ok(())
+/// The middle one of some times.
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
 #[derive(Default)]
@@ -96,13 +77,24 @@ impl Table {
             ours.p99.as_secs_f64() / theirs.p99.as_secs_f64()
         ));
     }
-    fn times(&mut self, what: &str, ours: std::time::Duration, other: &str, theirs: std::time::Duration) {
+    fn times(&mut self, what: &str, ours: Duration, other: &str, theirs: Duration) {
         let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
         self.0.push(format!("| {what} | {other} | {:.2} | {ratio:.2} | |", 1.0 / ratio));
+    }
+    fn part(&mut self, what: &str, ours: f64, other: &str, theirs: f64) {
+        self.0.push(format!("| {what} | {other} | | {:.2} | |", ours / theirs));
     }
     #[expect(clippy::print_stdout, reason = "the table is the program's data")]
     fn print_scale(rows: &[String]) {
         println!("| what | full, in hundredths full |\n|---|---|\n{}", rows.join("\n"));
+    }
+    #[expect(clippy::print_stdout, reason = "the table is the program's data")]
+    fn print_work(rows: &[String]) {
+        println!("| what | without the platform | through it | added |\n|---|---|---|---|\n{}", rows.join("\n"));
+    }
+    #[expect(clippy::print_stdout, reason = "the text is the program's data")]
+    fn print_text(below: &str) {
+        println!("\n{below}");
     }
     #[expect(clippy::print_stdout, reason = "the table is the program's data")]
     fn print(&self) {

@@ -31,6 +31,11 @@ pub struct Instance {
 impl Instance {
     /// Starts the binary.
     pub async fn start(binary: &str) -> Result<Self, Failure> {
+        Self::serve(binary)
+    }
+
+    /// The same, for who is not asynchronous.
+    pub fn serve(binary: &str) -> Result<Self, Failure> {
         let data = std::env::temp_dir().join(format!("tenantry-bench-data-{}", std::process::id()));
         let (process, address) = serve(binary, &data)?;
         let keys = serde_json::from_str(&std::fs::read_to_string(data.join("administrator.json"))?)?;
@@ -39,26 +44,66 @@ impl Instance {
 
     /// Ends it as an operator does and starts it on the same directory: how long until it is ready.
     pub async fn restart(&mut self, binary: &str) -> Result<Duration, Failure> {
-        Command::new("kill").arg(self.process.id().to_string()).status()?;
-        self.process.wait()?;
+        // One that has been stopped is gone already.
+        if self.process.try_wait()?.is_none() {
+            self.stop()?;
+        }
         let start = Instant::now();
         (self.process, self.address) = serve(binary, &self.data)?;
         Ok(start.elapsed())
     }
 
+    /// Ends it as an operator does.
+    pub fn stop(&mut self) -> Result<(), Failure> {
+        Command::new("kill").arg(self.process.id().to_string()).status()?;
+        self.process.wait()?;
+        Ok(())
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Its resident memory.
     pub fn resident_bytes(&self) -> Result<u64, Failure> {
+        self.memory("VmRSS:")
+    }
+
+    /// The most resident memory that it has had.
+    pub fn peak_bytes(&self) -> Result<u64, Failure> {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, which: &str) -> Result<u64, Failure> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(which)).ok_or_else(|| format!("no {which}"))?;
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
     }
 
-    fn keys(&self, service: &'static str) -> Keys {
+    /// Where it listens: host and port.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Its first account.
+    pub fn account(&self) -> &str {
+        self.keys["account"].as_str().unwrap_or_default()
+    }
+
+    /// The administrator's keys.
+    pub fn keys(&self, service: &'static str) -> Keys {
         let text = |name: &str| self.keys[name].as_str().unwrap_or_default().to_owned();
         Keys { access_key: text("access_key_id"), secret: text("secret_access_key"), token: None, service }
     }
 
-    fn load(
+    /// Any signed request.
+    pub fn load(
         &self,
         service: &'static str,
         method: &'static str,
@@ -87,7 +132,7 @@ impl Instance {
 
     /// sagemaker DescribePipeline of a pipeline that is made here.
     pub async fn describe_pipeline(&self) -> Result<Load, Failure> {
-        let account = self.keys["account"].as_str().unwrap_or_default();
+        let account = self.account();
         let trust = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}]});
         let encoded: String = trust.to_string().bytes().map(|b| format!("%{b:02X}")).collect();
         let role = format!("Action=CreateRole&Version=2010-05-08&RoleName=bench&AssumeRolePolicyDocument={encoded}");
@@ -102,29 +147,6 @@ impl Instance {
 
     fn sagemaker(&self, operation: &str, input: &Value) -> Load {
         self.json("sagemaker", &format!("SageMaker.{operation}"), input)
-    }
-
-    /// The bucket of [`Instance::put_and_get`].
-    pub async fn create_bucket(&self) -> Result<(), Failure> {
-        self.load("s3", "PUT", "/tenantry-bench", Vec::new(), "").once().await.map(drop)
-    }
-
-    /// Mean times of a PUT and a GET.
-    pub async fn put_and_get(&self, bytes: &[u8], rounds: u32) -> Result<(Duration, Duration), Failure> {
-        let put = self.load("s3", "PUT", "/tenantry-bench/object", Vec::new(), bytes.to_vec());
-        let get = self.load("s3", "GET", "/tenantry-bench/object", Vec::new(), "");
-        let start = Instant::now();
-        for _ in 0..rounds {
-            put.once().await?;
-        }
-        let put = start.elapsed() / rounds;
-        let start = Instant::now();
-        for _ in 0..rounds {
-            if get.once().await?.len() != bytes.len() {
-                return Err("an object came back with another length".into());
-            }
-        }
-        Ok((put, start.elapsed() / rounds))
     }
 }
 
@@ -170,6 +192,11 @@ pub struct Moto {
 }
 
 impl Moto {
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Starts it and waits until it answers.
     pub async fn start(python: &str) -> Result<Self, Failure> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
