@@ -23,6 +23,8 @@ use crate::operation::operation;
 
 /// Actions times resources in one call.
 const MAX_PAIRS: usize = 10_000;
+/// Context keys of a call. AWS names no limit; keys can be chosen so that each takes longer to place than the one before.
+const MAX_CONTEXT_ENTRIES: usize = 1_000;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -132,6 +134,11 @@ impl Simulation {
             true => text.to_owned(),
             false => Arn::parse(text).map(|arn| arn.account().to_owned()).unwrap_or_default(),
         });
+        if input.context_entries.len() > MAX_CONTEXT_ENTRIES {
+            return Err(error::invalid_input(format!(
+                "More than {MAX_CONTEXT_ENTRIES} context entries: leave out those that no policy asks for."
+            )));
+        }
         let mut context = Context::new();
         for entry in &input.context_entries {
             match (entry.context_key_type.ends_with("List"), entry.context_key_values.as_slice()) {

@@ -10,6 +10,9 @@ use tenantry_kernel::{Check, Checks, Cx, DENIAL, OperationRow, Permit, Reply, se
 use super::error;
 use crate::operation::operation;
 
+/// Context keys of a question; as for the simulation of policies.
+const MAX_CONTEXT_KEYS: usize = 1_000;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ById {
@@ -72,6 +75,9 @@ async fn evaluate(cx: &Cx, permit: Permit<EvaluateAuthorization>, input: Questio
     let resource = input.resource_arn.as_deref().unwrap_or("*");
     own_principal(permit.account(), &input.principal_arn)?;
     own_resource(cx, permit.account(), resource).await?;
+    if input.context.len() > MAX_CONTEXT_KEYS {
+        return Err(error::validation(format!("More than {MAX_CONTEXT_KEYS} context keys: leave out those that no policy asks for.")));
+    }
     let mut answer = cx.kernel.explain(&input.principal_arn, &input.action_name, resource, &input.context).await?;
     let checks: Vec<Value> =
         answer["checks"].as_array().into_iter().flatten().map(|check| seen_by(check, permit.account().as_str())).collect();

@@ -28,6 +28,19 @@ async fn custom_policies() {
 }
 
 #[tokio::test]
+async fn context_keys_are_bounded() {
+    let w = World::new().await;
+    let input = |count: usize| {
+        let entries: Vec<_> = (0..count)
+            .map(|n| json!({ "ContextKeyName": format!("aws:RequestTag/k{n}"), "ContextKeyValues": ["v"], "ContextKeyType": "string" }))
+            .collect();
+        json!({ "PolicyInputList": [allow("s3:*", "*")], "ActionNames": ["s3:GetObject"], "ContextEntries": entries })
+    };
+    assert_eq!(w.iam("SimulateCustomPolicy", input(1000)).await["EvaluationResults"][0]["EvalDecision"], "allowed");
+    assert_eq!(&*w.refused("iam", "SimulateCustomPolicy", input(1001)).await.code, "InvalidInput");
+}
+
+#[tokio::test]
 async fn a_principals_policies() {
     let w = World::new().await;
     w.role("R", &trust_account(w.account.as_str())).await;
