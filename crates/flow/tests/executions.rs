@@ -260,6 +260,21 @@ fn a_retry_policy_tries_again_when_due() {
     assert_eq!(run.tell(&[done]), [finished(ExecutionStatus::Succeeded, None)]);
 }
 
+/// The first attempt may have registered the package without our having heard of it.
+#[test]
+fn a_registration_tried_again_is_the_same_registration() {
+    let step = json!({"Name": "r", "Type": "RegisterModel", "Arguments": {"ModelPackageGroupName": "g"},
+        "RetryPolicies": [{"ExceptionType": ["Step.SERVICE_FAULT"], "IntervalSeconds": 1, "MaxAttempts": 1}]});
+    let mut run = Run::new(pipeline(json!([step])));
+    let first = request(&run.tell(&[]), "r")["ClientToken"].clone();
+    run.tell(&[failed("r", 1, Some(FailureKind::ServiceFault))]);
+    run.now += 1;
+    assert_eq!(request(&run.tell(&[]), "r")["ClientToken"], first);
+    run.tell(&[failed("r", 2, None)]);
+    run.execution.retry().unwrap();
+    assert_eq!(request(&run.tell(&[]), "r")["ClientToken"], first);
+}
+
 #[test]
 fn a_step_that_succeeded_at_last_has_no_failure() {
     let mut run = Run::new(pipeline(json!([training("a", &[])])));

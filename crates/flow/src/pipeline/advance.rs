@@ -76,7 +76,10 @@ impl Execution {
     }
 
     fn token(&self, record: &StepRecord) -> String {
-        token(&self.info.execution_arn, &record.name, record.attempt)
+        // A registration that was not answered may have been made: a further attempt finds it by the same token. Jobs are found by
+        // their names, and a further attempt needs a new one.
+        let attempt = if record.kind == StepKind::RegisterModel { 0 } else { record.attempt };
+        token(&self.info.execution_arn, &record.name, attempt)
     }
 
     /// The arguments of a step's present attempt, resolved.
