@@ -26,6 +26,7 @@ mod form_upload;
 mod kernel;
 mod last_used;
 mod operation;
+mod payload;
 mod permit;
 mod policies;
 pub mod reconcile;

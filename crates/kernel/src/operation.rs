@@ -199,3 +199,43 @@ async fn run<O: Operation>(cx: &Cx, input: Value) -> Result<Reply> {
     let permit = authorize::authorize::<O>(cx, checks).await?;
     O::handle(cx, permit, typed).await
 }
+
+/// Declares an operation with plain functions: the unit struct and the trait. It decides nothing: who may call is an argument
+/// without a default, and `handle` gets the permit of its own operation.
+///
+/// `operation!("iam", GetRole, ["role"], RoleInput, resolve, handle)`; with condition keys: `["role"] + ["iam:PolicyARN"]`; with further
+/// actions that the call may need: `["role"] + [] and ["iam:TagRole"]`. Where actions have another prefix than the service:
+/// `"service-quotas" as "servicequotas"`.
+///
+/// `resolve(cx, action, &input) -> Result<Checks>`, `handle(cx, permit, input) -> Result<Reply>`.
+#[macro_export]
+macro_rules! operation {
+    ($service:literal, $($declared:tt)*) => {
+        $crate::operation!($service as $service, $($declared)*);
+    };
+    ($service:literal as $prefix:literal, $name:ident, $types:tt, $input:ty, $resolve:expr, $handle:expr) => {
+        $crate::operation!($service as $prefix, $name, $types + [] and [], $input, $resolve, $handle);
+    };
+    ($service:literal as $prefix:literal, $name:ident, $types:tt + $keys:tt, $input:ty, $resolve:expr, $handle:expr) => {
+        $crate::operation!($service as $prefix, $name, $types + $keys and [], $input, $resolve, $handle);
+    };
+    ($service:literal as $prefix:literal, $name:ident, $types:tt + $keys:tt and $dependent:tt, $input:ty, $resolve:expr, $handle:expr) => {
+        #[doc = concat!("`", $prefix, ":", stringify!($name), "`")]
+        pub(crate) struct $name;
+
+        impl $crate::Operation for $name {
+            const SERVICE: &'static str = $service;
+            const NAME: &'static str = stringify!($name);
+            const ACCESS: $crate::Access =
+                $crate::Access::check_with(concat!($prefix, ":", stringify!($name)), &$types, &$keys).and(&$dependent);
+            type Input = $input;
+
+            async fn resolve(cx: &$crate::Cx, input: &$input) -> tenantry_core::Result<$crate::Checks> {
+                $resolve(cx, concat!($prefix, ":", stringify!($name)), input).await
+            }
+            async fn handle(cx: &$crate::Cx, permit: $crate::Permit<Self>, input: $input) -> tenantry_core::Result<$crate::Reply> {
+                $handle(cx, permit, input).await
+            }
+        }
+    };
+}

@@ -12,7 +12,6 @@ mod account;
 mod bootstrap;
 mod iam;
 mod managed;
-mod operation;
 mod organizations;
 mod page;
 mod sts;

@@ -41,27 +41,7 @@ pub fn table() -> Vec<OperationRow> {
 /// `operation!(GetServiceQuota, ["quota"] + ["servicequotas:service"], resolve, handle)`; inputs are whole documents.
 macro_rules! operation {
     ($name:ident, $types:tt + $keys:tt, $resolve:expr, $handle:expr) => {
-        #[doc = concat!("`", stringify!($name), "` (Service Quotas API Reference)")]
-        pub(crate) struct $name;
-
-        impl tenantry_kernel::Operation for $name {
-            const SERVICE: &'static str = "service-quotas";
-            const NAME: &'static str = stringify!($name);
-            const ACCESS: tenantry_kernel::Access =
-                tenantry_kernel::Access::check_with(concat!("servicequotas:", stringify!($name)), &$types, &$keys);
-            type Input = serde_json::Value;
-
-            async fn resolve(cx: &tenantry_kernel::Cx, input: &serde_json::Value) -> tenantry_core::Result<tenantry_kernel::Checks> {
-                $resolve(cx, concat!("servicequotas:", stringify!($name)), input).await
-            }
-            async fn handle(
-                cx: &tenantry_kernel::Cx,
-                permit: tenantry_kernel::Permit<Self>,
-                input: serde_json::Value,
-            ) -> tenantry_core::Result<tenantry_kernel::Reply> {
-                $handle(cx, permit, input).await
-            }
-        }
+        tenantry_kernel::operation!("service-quotas" as "servicequotas", $name, $types + $keys, serde_json::Value, $resolve, $handle);
     };
 }
 use operation;

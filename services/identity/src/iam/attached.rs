@@ -15,7 +15,7 @@ use super::{
     entity::{self, Bounded, EntityInput, Holder},
     error, policies, quota,
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -13,7 +13,7 @@ use super::{
     quota,
     users::{OwnInput, resolve_own},
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// A stored certificate.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ use super::{
     error, granting,
     held_policies::{Identity, statements, texts},
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -22,7 +22,7 @@ use super::{
     login::{self, Login},
     password_policy,
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// The last report of an account; id = `report`.
 const REPORT: Kind = Kind::new("report.credentials");

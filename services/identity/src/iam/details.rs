@@ -16,7 +16,8 @@ use super::{
     profiles, quota,
     render::{self, Detail},
 };
-use crate::{managed, operation::operation};
+use crate::managed;
+use tenantry_kernel::operation;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

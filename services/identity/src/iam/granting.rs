@@ -9,7 +9,7 @@ use super::{
     entity, error,
     held_policies::{Identity, Source, grants},
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -17,7 +17,7 @@ use super::{
     error, quota,
     render::{self, Detail},
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -13,7 +13,7 @@ use super::{
     entity::{self, EntityInput, Holder},
     error,
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -17,7 +17,7 @@ use super::{
     error, last_used, quota,
     users::{OwnInput, keys_of, meant, resolve_own},
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 async fn resolve(cx: &Cx, action: &'static str, input: &OwnInput) -> Result<Checks> {
     resolve_own(cx, action, input.user_name.as_ref()).await

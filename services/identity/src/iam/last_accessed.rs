@@ -22,7 +22,7 @@ use super::{
     held_policies::{Identity, grants, named_services},
     last_used, policies,
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// A report; id = the job's id.
 const REPORT: Kind = Kind::new("report.last-accessed");

@@ -18,7 +18,7 @@ use super::{
     render::{self, Detail},
     roles,
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// Deletions that were asked for.
 const DELETION: Kind = Kind::new("iam.deletion");

@@ -21,7 +21,7 @@ use super::{
     password_policy, settings,
     users::{OwnInput, resolve_own},
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// A user's password, without it.
 #[derive(Debug, Clone, Serialize, Deserialize)]

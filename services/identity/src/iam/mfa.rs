@@ -23,7 +23,7 @@ use super::{
     qr, quota, render, settings, tags, totp,
     users::{OwnInput, resolve_own},
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// The alphabet of RFC 4648.
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";

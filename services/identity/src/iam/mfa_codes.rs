@@ -17,7 +17,7 @@ use super::{
     quota, totp,
     users::resolve_own,
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -15,7 +15,7 @@ use super::{
     providers::{self, ArnInput, NoInput, TagInput, UntagInput},
     tags,
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// Providers of an account.
 const QUOTA: usize = 100;

@@ -7,7 +7,7 @@ use tenantry_kernel::{Check, Checks, Cx, OperationRow, Permit, Reply, directory:
 use tenantry_store::{Batch, CommitError, Expect, Row};
 
 use super::{error, password::Rules};
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// An account has one.
 const ID: &str = "account";

@@ -19,7 +19,8 @@ use super::{
     render::{self, Detail},
     tags,
 };
-use crate::{managed, operation::operation};
+use crate::managed;
+use tenantry_kernel::operation;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

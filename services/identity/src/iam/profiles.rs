@@ -13,7 +13,7 @@ use super::{
     entity::{self, EntityInput, ListInput, arn_of, row_id},
     error, render, tags,
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// An instance profile.
 #[derive(Debug, Clone, Serialize, Deserialize)]

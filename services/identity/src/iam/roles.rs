@@ -15,7 +15,7 @@ use super::{
     render::{self, Detail},
     tags, trust,
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// Seconds of a session where MaxSessionDuration is not given.
 pub(crate) const DEFAULT_SESSION: u32 = 3600;

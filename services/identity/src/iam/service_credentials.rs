@@ -21,7 +21,7 @@ use super::{
     quota,
     users::{OwnInput, resolve_own},
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// Services that take such credentials.
 const SERVICES: [&str; 2] = ["codecommit.amazonaws.com", "cassandra.amazonaws.com"];

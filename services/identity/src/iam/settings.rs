@@ -16,7 +16,7 @@ use super::{
     profiles::Profile,
     quota,
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// Aliases; id = the alias. An account has at most one.
 const ALIAS: Kind = Kind::new("iam.alias");

@@ -19,7 +19,7 @@ use tenantry_policy::{
 };
 
 use super::{entity, error};
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// Actions times resources in one call.
 const MAX_PAIRS: usize = 10_000;

@@ -17,7 +17,7 @@ use super::{
     quota,
     users::{OwnInput, resolve_own},
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// What an `ssh-rsa` line begins with.
 const TYPE: &str = "ssh-rsa";

@@ -19,7 +19,7 @@ use super::{
     profiles::Profile,
     quota,
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// Refuses reserved and repeated keys.
 ///

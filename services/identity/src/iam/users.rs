@@ -16,7 +16,7 @@ use super::{
     render::{self, Detail},
     tags,
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

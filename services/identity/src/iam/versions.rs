@@ -13,7 +13,7 @@ use super::{
     policies::{must_be_ours, on_arn},
     quota, render,
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -10,7 +10,7 @@ use super::{
     error,
     org::{self, ListInput, Org, Standing, answer},
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -19,7 +19,7 @@ use super::{
     policies::{self, kind_of, not_available},
     tree::show_root,
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// Policies of one type on one target.
 const ATTACHED: usize = 5;

@@ -18,7 +18,8 @@ use super::{
     org::{self, Org, Standing, answer},
     policies, tags,
 };
-use crate::{account, operation::operation};
+use crate::account;
+use tenantry_kernel::operation;
 
 /// Wishes, and the queue on which they are worked.
 const WISH: Kind = Kind::new("org.create-account");

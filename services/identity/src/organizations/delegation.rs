@@ -10,7 +10,7 @@ use super::{
     error,
     org::{self, Delegate, ListInput, Org, Standing, answer},
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// Delegated administrators of one service.
 const DELEGATES: usize = 3;

@@ -13,7 +13,8 @@ use super::{
     error,
     org::{self, Org, Organization, ROW, Standing},
 };
-use crate::{account, operation::operation};
+use crate::account;
+use tenantry_kernel::operation;
 
 /// AWS's policies that let everything pass: id, name, type.
 pub(crate) const FULL_ACCESS: &[(&str, &str, &str)] = &[

@@ -19,7 +19,7 @@ use super::{
     organization::FULL_ACCESS,
     tags,
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// Characters of a policy.
 const SIZE: usize = 5120;

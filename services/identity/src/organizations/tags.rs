@@ -13,7 +13,7 @@ use super::{
     org::{Org, Standing, answer},
     policies,
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// Tags of a resource.
 const TAGS: usize = 50;

@@ -14,7 +14,7 @@ use super::{
     org::{self, ListInput, Org, Standing, answer},
     policies, tags,
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// OUs under each other, below the root.
 const DEPTH: usize = 5;

@@ -21,7 +21,8 @@ use tenantry_policy::{PolicyKind, PrincipalKind, rewrite_principals};
 use tenantry_store::{Batch, Expect, Row};
 
 use super::{credentials, error, packed};
-use crate::{iam, operation::operation};
+use crate::iam;
+use tenantry_kernel::operation;
 
 /// Seconds, where DurationSeconds is not given; and the most in a role chain.
 const HOUR: u32 = 3600;

@@ -10,7 +10,7 @@ use tenantry_kernel::{
 use tenantry_policy::PrincipalKind;
 
 use super::error;
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 #[derive(Deserialize)]
 pub(crate) struct NoInput {}

@@ -12,7 +12,7 @@ use tenantry_core::Result;
 use tenantry_kernel::{Check, Checks, Cx, DENIAL, OperationRow, Permit, Reply, about_resource, of_resource};
 
 use super::error;
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -17,7 +17,8 @@ use tenantry_policy::PrincipalKind;
 use tenantry_store::{Batch, Row};
 
 use super::{credentials, error, packed};
-use crate::{iam, operation::operation};
+use crate::iam;
+use tenantry_kernel::operation;
 
 /// Seconds where DurationSeconds is not given: twelve hours.
 const HALF_DAY: u32 = 43_200;

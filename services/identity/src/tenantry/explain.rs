@@ -8,7 +8,7 @@ use tenantry_core::{AccountId, Arn, Result};
 use tenantry_kernel::{Check, Checks, Cx, DENIAL, OperationRow, Permit, Reply, seen_by};
 
 use super::error;
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// Context keys of a question; as for the simulation of policies.
 const MAX_CONTEXT_KEYS: usize = 1_000;

@@ -11,7 +11,7 @@ use super::{
     error,
     explain::{own_principal, own_resource},
 };
-use crate::operation::operation;
+use tenantry_kernel::operation;
 
 /// Principals in one answer where the call does not say.
 const PAGE: usize = 1_000;
